@@ -1,0 +1,131 @@
+"""Any transcript file in, one `Transcript` out. The format is told by content, never by name.
+
+A reader is one small file: it recognises a `Source` and reads it into a `Reading`. What every
+reader must keep, `read_transcript` checks: cues understood + cues dropped with a stated reason
+= cues in the file.
+"""
+
+import hashlib
+from pathlib import Path
+
+from detector.errors import (
+    EmptyTranscript,
+    MalformedTranscript,
+    TranscriptError,
+    TranscriptTooLarge,
+    UnknownFormat,
+)
+from detector.formats.source import Reader, Reading, Source, open_source
+from detector.transcript import Cue, TimingQuality, Transcript
+
+MAX_BYTES = 50 * 1024 * 1024
+"""Largest accepted file. The longest word-timed session we know of is below 10 MB."""
+
+MAX_CUES = 200_000
+"""Most cues accepted in one file: a day of speech at two a second."""
+
+
+def readers() -> tuple[Reader, ...]:
+    """Every reader, in the order in which they are asked: the most particular first."""
+    from detector.formats import canonical
+
+    return (*canonical.READERS,)
+
+
+def read_transcript(data: bytes | str | Path, *, filename: str | None = None) -> Transcript:
+    """Reads one session from bytes, a path, or text that is already decoded.
+
+    Args:
+        data: the file's bytes; a `Path` to read them from; or its text.
+        filename: only a name to show. The format is told by content.
+
+    Returns: the transcript, cues in the order of the talk, roles UNKNOWN where the file
+        does not say them.
+
+    Raises: UnknownFormat, MalformedTranscript, TranscriptTooLarge, EmptyTranscript.
+        OSError where a path cannot be read. Nothing else, whatever the bytes.
+    """
+    raw = _raw_bytes(data)
+    if len(raw) > MAX_BYTES:
+        raise TranscriptTooLarge(len(raw), MAX_BYTES, "bytes")
+    source = open_source(raw, filename=filename)
+    reader = _find_reader(source)
+    try:
+        reading = reader.read(source)
+    except TranscriptError:
+        raise
+    except RecursionError as error:
+        raise MalformedTranscript("nested too deeply") from error
+    return _finish(reader, reading, source)
+
+
+def _raw_bytes(data: bytes | str | Path) -> bytes:
+    if isinstance(data, Path):
+        size = data.stat().st_size
+        if size > MAX_BYTES:
+            raise TranscriptTooLarge(size, MAX_BYTES, "bytes")
+        return data.read_bytes()
+    return data.encode("utf-8", errors="surrogatepass") if isinstance(data, str) else data
+
+
+def _find_reader(source: Source) -> Reader:
+    known = readers()
+    for reader in known:
+        if reader.recognises(source):
+            return reader
+    raise UnknownFormat([reader.name for reader in known], reason=source.complaint)
+
+
+def _finish(reader: Reader, reading: Reading, source: Source) -> Transcript:
+    """Checks the count of cues, puts them in order and builds the transcript."""
+    if len(reading.cues) > MAX_CUES:
+        raise TranscriptTooLarge(len(reading.cues), MAX_CUES, "cues")
+    missing = reading.n_found - reading.n_understood - len(reading.dropped)
+    if missing:
+        raise MalformedTranscript(f"{missing} of {reading.n_found} cues were not understood")
+    if not reading.cues:
+        raise EmptyTranscript(len(reading.dropped))
+    cues, notes = _with_unique_ids(reading.cues)
+    transcript = Transcript(
+        format=reader.name,
+        cues=cues,
+        dropped=tuple(reading.dropped),
+        notes=(*source.notes, *reading.notes, *reading.mended, *notes),
+        sha256=hashlib.sha256(source.data).hexdigest(),
+        speech_ends=reading.speech_ends,
+    )
+    return _in_order(transcript)
+
+
+def _with_unique_ids(cues: list[Cue]) -> tuple[tuple[Cue, ...], tuple[str, ...]]:
+    """Where a file repeats a cue id, every id becomes the cue's place, and a note says so."""
+    if len({cue.cue_id for cue in cues}) == len(cues):
+        return tuple(cues), ()
+    numbered = (
+        Cue(str(place), c.speaker, c.text, c.start_s, c.end_s, c.words, c.role)
+        for place, c in enumerate(cues, start=1)
+    )
+    return tuple(numbered), ("The file repeats cue ids; cues are numbered by their place instead.",)
+
+
+def _in_order(transcript: Transcript) -> Transcript:
+    """Sorts cues by a machine's clock; a typed clock that jumps back does not move speech.
+
+    Recognisers write channels one after another, so their starts are the order of the talk.
+    Typed start times carry slips, and there the order of the lines is the better witness.
+    """
+    starts = [cue.start_s for cue in transcript.cues if cue.start_s is not None]
+    n_back = sum(later < earlier for earlier, later in zip(starts, starts[1:], strict=False))
+    if not n_back:
+        return transcript
+    if transcript.timing_quality is TimingQuality.START_ONLY or len(starts) < len(transcript.cues):
+        return transcript.with_notes(f"{n_back} cues start before the one above; order kept.")
+    ordered = sorted(transcript.cues, key=lambda cue: cue.start_s or 0.0)
+    return Transcript(
+        transcript.format,
+        tuple(ordered),
+        transcript.dropped,
+        (*transcript.notes, f"{n_back} cues were out of order and were sorted by start."),
+        transcript.sha256,
+        transcript.speech_ends,
+    )

@@ -1,0 +1,1 @@
+"""The network: encoder, session network, checkpoints and their registry (not built yet)."""

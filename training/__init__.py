@@ -1,0 +1,1 @@
+"""From labelled sessions to weights: reading, fitting, evaluating, publishing."""

@@ -227,7 +227,7 @@ class Transcript:
     def with_roles(self, roles: Mapping[str, Role]) -> "Transcript":
         """The same session with the roles of these speakers replaced."""
         cues = (
-            dataclasses.replace(cue, role=roles[cue.speaker]) if cue.speaker in roles else cue
+            dataclasses.replace(cue, role=roles.get(cue.speaker or "", cue.role))
             for cue in self.cues
         )
         return dataclasses.replace(self, cues=tuple(cues))

@@ -1,1 +1,1 @@
-"""The door: HTTP API, durable jobs, webhooks, consent, audit and the review page (not built yet)."""
+"""The door: HTTP API, durable jobs, webhooks, consent, audit, review page (not built yet)."""

@@ -59,7 +59,7 @@ def _read_speaker(value: object, element: str) -> str:
     return str(value)
 
 
-def _read_role(value: object, element: str) -> Role:
+def _read_role(value: Any, element: str) -> Role:
     if value is None:
         return Role.UNKNOWN
     try:

@@ -86,7 +86,8 @@ class Reading:
             notes.append(f"{len(self.early)} starts below 0 set to 0 (first: {self.early[0]}).")
         if self.backward:
             notes.append(
-                f"{len(self.backward)} ends before their start left out (first: {self.backward[0]})."
+                f"{len(self.backward)} ends before their start left out "
+                f"(first: {self.backward[0]})."
             )
         return notes
 

@@ -6,6 +6,7 @@ reader must keep, `read_transcript` checks: cues understood + cues dropped with 
 """
 
 import hashlib
+import itertools
 from pathlib import Path
 
 from detector.errors import (
@@ -115,7 +116,7 @@ def _in_order(transcript: Transcript) -> Transcript:
     Typed start times carry slips, and there the order of the lines is the better witness.
     """
     starts = [cue.start_s for cue in transcript.cues if cue.start_s is not None]
-    n_back = sum(later < earlier for earlier, later in zip(starts, starts[1:], strict=False))
+    n_back = sum(later < earlier for earlier, later in itertools.pairwise(starts))
     if not n_back:
         return transcript
     if transcript.timing_quality is TimingQuality.START_ONLY or len(starts) < len(transcript.cues):

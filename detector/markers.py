@@ -1,0 +1,202 @@
+"""Where the codebook's patterns hit: every hit names its pattern and its place in the turn.
+
+Phrases are looked up first, all at once; a token pattern runs only where phrases cannot say
+it. What a phrase cannot see is checked for every hit: whether it is negated, whether it is
+somebody else's speech that is reported, and what the therapist's last turn invited.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detector.codebook import Codebook, Pattern, load_codebook
+from detector.speech import SpeechReader, SpokenTurn, is_word
+from detector.transcript import Role, Turn
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+_NEGATION_REACH = 3
+"""Words before a match in which a "not" voids it. A judgement; NegEx (Chapman et al. 2001)
+uses five or six in clinical notes, whose sentences are denser than speech."""
+
+_REPORT_REACH = 8
+"""Words before a match in which a reporting verb with its narrator turns it into quotation."""
+
+_QUOTE_REACH = 400
+"""Code points before a match in which an open quotation mark is looked for."""
+
+_LINKING = frozenset({"am", "is", "are", "was", "were", "be", "'s", "would"})
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerHit:
+    """One place where a pattern was found.
+
+    `start` and `end` are code points in the turn's text, half-open. `source` is "rule".
+    """
+
+    turn_index: int
+    start: int
+    end: int
+    marker: str
+    pattern_id: str
+    source: str = "rule"
+
+
+class MarkerRules:
+    """All patterns of a codebook, compiled. Building it imports spaCy."""
+
+    def __init__(self, codebook: Codebook | None = None) -> None:
+        from spacy.matcher import Matcher, PhraseMatcher
+
+        self.codebook = codebook or load_codebook()
+        self.speech = SpeechReader(self.codebook.spoken)
+        self._vocab = self.speech.vocab
+        self._phrases = PhraseMatcher(self._vocab)
+        self._tokens = Matcher(self._vocab)
+        texts = {pattern.id: pattern.phrases for pattern in self.codebook.patterns.values()}
+        for pattern in self.codebook.patterns.values():
+            docs = [self._doc(spoken) for spoken in self.speech.read_all(texts[pattern.id])]
+            if docs:
+                self._phrases.add(pattern.id, docs)
+            if pattern.tokens:
+                self._tokens.add(pattern.id, [list(row) for row in pattern.tokens])
+
+    def find(self, turns: Sequence[Turn]) -> tuple[tuple[MarkerHit, ...], ...]:
+        """The hits of each turn: shape (n_turns,), each in order of place.
+
+        A pattern is asked only of the speaker whose marker it is; a turn of unknown role gets
+        only what anyone may say.
+        """
+        spoken = tuple(self.speech.read_all(turn.text for turn in turns))
+        return self.find_in(turns, spoken)
+
+    def find_in(
+        self, turns: Sequence[Turn], spoken: Sequence[SpokenTurn]
+    ) -> tuple[tuple[MarkerHit, ...], ...]:
+        """As `find`, for turns whose words are read already."""
+        found: list[tuple[MarkerHit, ...]] = []
+        invited: frozenset[str] = frozenset()
+        for turn, words in zip(turns, spoken, strict=True):
+            hits = tuple(self._hits(turn, words, invited))
+            found.append(hits)
+            if turn.role is Role.THERAPIST and not self.is_backchannel(words):
+                invited = frozenset(hit.marker for hit in hits)
+        return tuple(found)
+
+    def is_backchannel(self, words: SpokenTurn) -> bool:
+        """Whether a turn only signals listening, so that the floor stays where it was."""
+        spoken = self.codebook.spoken
+        return words.n_words <= 3 and all(
+            word.text in spoken.backchannels or word.text in spoken.fillers
+            for word in words.words
+            if is_word(word.text)
+        )
+
+    def _doc(self, words: SpokenTurn) -> "Doc":
+        from spacy.tokens import Doc
+
+        return Doc(self._vocab, words=[word.text for word in words.words])
+
+    def _hits(self, turn: Turn, words: SpokenTurn, invited: frozenset[str]) -> Iterator[MarkerHit]:
+        for first, last, pattern_id in _longest(self._matches(words)):
+            pattern = self.codebook.patterns[pattern_id]
+            if self._holds(pattern, turn, words, first, last, invited):
+                start, end = words.words[first].start, words.words[last - 1].end
+                yield MarkerHit(turn.index, start, end, pattern.marker, pattern_id)
+
+    def _matches(self, words: SpokenTurn) -> Iterator[tuple[int, int, str]]:
+        """Word ranges `[first, last)` and pattern ids, unchecked."""
+        if not words.words:
+            return
+        doc = self._doc(words)
+        for matcher in (self._phrases, self._tokens):
+            if len(matcher):
+                for key, first, last in matcher(doc):
+                    yield first, last, self._vocab.strings[key]
+
+    def _holds(
+        self,
+        pattern: Pattern,
+        turn: Turn,
+        words: SpokenTurn,
+        first: int,
+        last: int,
+        invited: frozenset[str],
+    ) -> bool:
+        """Whether everything that the pattern asks beside its words is true of this match."""
+        role = self.codebook.markers[pattern.marker].role
+        if role != "any" and turn.role != role:
+            return False
+        if pattern.after and invited.isdisjoint(pattern.after):
+            return False
+        if pattern.max_words is not None and words.n_words > pattern.max_words:
+            return False
+        if pattern.question is not None and pattern.question is not _is_question(words, last):
+            return False
+        if pattern.whole_turn and not self._is_whole(words, first, last):
+            return False
+        if pattern.at_start and not self._opens(words, first):
+            return False
+        if pattern.negatable and self._is_negated(words, first):
+            return False
+        return pattern.reportable or not self._is_reported(turn.text, words, first)
+
+    def _is_whole(self, words: SpokenTurn, first: int, last: int) -> bool:
+        outside = (*words.words[:first], *words.words[last:])
+        return not any(is_word(word.text) for word in outside)
+
+    def _opens(self, words: SpokenTurn, first: int) -> bool:
+        before = [word.text for word in words.words[:first] if is_word(word.text)]
+        return len(before) <= 4 and all(text in self.codebook.spoken.replies for text in before)
+
+    def _is_negated(self, words: SpokenTurn, first: int) -> bool:
+        sentence = words.sentence(first)
+        before = words.words[max(sentence.start, first - _NEGATION_REACH) : first]
+        if before and _is_answer(words, sentence.start, before[0].start):
+            before = before[1:]
+        return any(word.text in self.codebook.spoken.negations for word in before)
+
+    def _is_reported(self, text: str, words: SpokenTurn, first: int) -> bool:
+        """Whether the match is somebody else's speech: quoted, or after "my boss said"."""
+        spoken = self.codebook.spoken
+        sentence = words.sentence(first)
+        before = words.words[max(sentence.start, first - _REPORT_REACH) : first]
+        texts = [word.text for word in before]
+        for place, said in enumerate(texts):
+            is_like = said == "like" and place > 0 and texts[place - 1] in _LINKING
+            if (said in spoken.reporting or is_like) and spoken.narrators.intersection(
+                texts[max(0, place - 4) : place]
+            ):
+                return True
+        return _is_in_quotes(text, words.words[first].start)
+
+
+def _is_answer(words: SpokenTurn, sentence_start: int, place: int) -> bool:
+    """Whether the word at this place is a "no" that answers, which negates nothing after it."""
+    first = words.words[sentence_start]
+    return first.start == place and first.text == "no"
+
+
+def _is_question(words: SpokenTurn, last: int) -> bool:
+    sentence = words.sentence(last - 1)
+    return words.words[sentence[-1]].text == "?"
+
+
+def _is_in_quotes(text: str, place: int) -> bool:
+    """Whether an odd number of double quotation marks stands before this place."""
+    before = text[max(0, place - _QUOTE_REACH) : place]
+    opened, closed = before.count("“"), before.count("”")
+    return before.count('"') % 2 == 1 or opened > closed
+
+
+def _longest(matches: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """The matches in order of place, less those inside a longer one of the same pattern."""
+    kept: list[tuple[int, int, str]] = []
+    reached: dict[str, int] = {}
+    for first, last, pattern_id in sorted(set(matches), key=lambda match: (match[0], -match[1])):
+        if last > reached.get(pattern_id, -1):
+            reached[pattern_id] = last
+            kept.append((first, last, pattern_id))
+    return kept

@@ -1,0 +1,243 @@
+"""What we say about a session: frozen values, one versioned JSON form, rows for tables.
+
+`report.schema.json` beside this file is the published JSON Schema of `Report.to_json`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from detector.transcript import Role, TimingQuality
+
+SCHEMA = "rupture-report/1"
+
+LABELS = ("withdrawal", "confrontation", "rupture", "resolution", "contribution")
+"""What every turn is scored for. The first three speak of the client, the last two of the
+therapist; `rupture` is withdrawal or confrontation."""
+
+CLIENT_LABELS = ("withdrawal", "confrontation", "rupture")
+THERAPIST_LABELS = ("resolution", "contribution")
+
+Scores = Mapping[str, float | None]
+"""Calibrated probability 0..1 by label; 0 where the label is not this speaker's to show, None
+where the turn is abstained from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a turn's text, `[start, end)` in Unicode code points."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerFinding:
+    """A codebook marker on one turn.
+
+    `score` is the share of such findings that the training labels confirm, 0..1. `pillar` is
+    the strained part of the alliance, None where none is. `spans` may be empty where the
+    source is not the text. `source` is rule, network, timing or dialogue. `pattern_ids` name
+    the rules.
+    """
+
+    marker: str
+    score: float
+    pillar: str | None
+    spans: tuple[Span, ...]
+    source: str
+    pattern_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason for one score: a named feature of the scorer, its value and its weight's pull.
+
+    `contribution` is in log-odds: positive speaks for the label.
+    """
+
+    label: str
+    feature: str
+    value: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReport:
+    """One turn with its scores. Times in seconds, None where the file has no clock.
+
+    `abstained` says why the turn has no scores, or is None. `timing` holds the measures of
+    detector.timing by name; None where the clock does not support one.
+    """
+
+    index: int
+    cue_ids: tuple[str, ...]
+    speaker: str | None = field(repr=False)
+    role: Role
+    start_s: float | None
+    end_s: float | None
+    text: str = field(repr=False)
+    scores: Scores
+    markers: tuple[MarkerFinding, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    timing: Mapping[str, float | None] = field(default_factory=dict)
+    abstained: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReport:
+    """A window of whole turns. `significance` is on the 3RS scale, 1..5; None: nothing scored."""
+
+    index: int
+    start_s: float | None
+    end_s: float | None
+    turn_indexes: tuple[int, ...]
+    scores: Scores
+    significance: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A rupture episode and the repair that answers it.
+
+    `kind` is withdrawal, confrontation or mixed. `score` is that of its highest turn.
+    `resolution` is repaired, partly or unrepaired; `repair_turn_indexes` are the turns that
+    say so. `summary` is made of codebook titles, never of speech.
+    """
+
+    kind: str
+    turn_indexes: tuple[int, ...]
+    start_s: float | None
+    end_s: float | None
+    score: float
+    markers: tuple[str, ...]
+    pillar: str | None
+    resolution: str
+    repair_turn_indexes: tuple[int, ...]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """A sign of a good alliance: clarity about goal or task, or warmth in the bond."""
+
+    marker: str
+    pillar: str | None
+    turn_index: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """The whole session on the 3RS scale, 1..5 each; None where too little could be scored.
+
+    `pillars` give, for goal, task and bond, `strain` (expected share of the client's turns
+    that strain it, 0..1) and `strengths` (how many signs of strength were found).
+    `attendance` is attended, late, cancelled, no_show, or None where nobody said.
+    """
+
+    withdrawal: float | None
+    confrontation: float | None
+    resolution: float | None
+    contribution: float | None
+    pillars: Mapping[str, Mapping[str, float | int | None]]
+    attendance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who is who: `assigned` maps speaker labels to roles.
+
+    `source` is given, labelled or inferred; `confidence` is 0..1 where inferred, else None.
+    """
+
+    assigned: Mapping[str, Role] = field(repr=False)
+    source: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made this report: the same values give the same bytes."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    codebook: str
+    code: str
+    transcript_sha256: str
+    format: str
+    flag_threshold: float
+    """Rupture score from which a turn is part of a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One session's report. `to_json` is its published form."""
+
+    session: SessionReport
+    turns: tuple[TurnReport, ...]
+    segments: tuple[SegmentReport, ...]
+    moments: tuple[Moment, ...]
+    strengths: tuple[Strength, ...]
+    timing_quality: TimingQuality
+    features_unavailable: tuple[str, ...]
+    roles: Roles
+    notes: tuple[str, ...]
+    provenance: Provenance
+    limits: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, numbers rounded, in the published order."""
+        return {"schema": SCHEMA, **_plain(dataclasses.asdict(self))}
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The report as JSON text that ends with a newline; NaN never occurs in it."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One flat row a turn × label: what `datasets.Dataset.from_list` or a data frame takes.
+
+        A score that is None was abstained from: not seen is not the same as not there.
+        """
+        return list(self._rows())
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for turn in self.turns:
+            for label in LABELS:
+                yield _plain(
+                    {
+                        "transcript_sha256": self.provenance.transcript_sha256,
+                        "turn_index": turn.index,
+                        "cue_ids": "|".join(turn.cue_ids),
+                        "speaker": turn.speaker,
+                        "role": turn.role,
+                        "start_s": turn.start_s,
+                        "end_s": turn.end_s,
+                        "text": turn.text,
+                        "label": label,
+                        "score": turn.scores[label],
+                        "markers": "|".join(finding.marker for finding in turn.markers),
+                        "abstained": turn.abstained,
+                        "checkpoint": self.provenance.checkpoint,
+                        "codebook": self.provenance.codebook,
+                    }
+                )
+
+    def _repr_html_(self) -> str:
+        """The report's page, for a notebook."""
+        from detector.page import render_for_notebook
+
+        return render_for_notebook(self)
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, numbers rounded: times to a millisecond, scores to four places."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,161 @@
+"""What the scorer looks at: every turn as a row of named numbers.
+
+A name says where it comes from: `hit.` a marker found in this turn, `pattern.` the rule that
+found it, `said.` how it was said, `before.` and `after.` the other speaker's turns around it,
+`time.` the clock. A value that is unknown (no such turn, no clock) is NaN and pulls nowhere.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detector.codebook import Codebook
+from detector.markers import MarkerHit, MarkerRules
+from detector.speech import SpokenTurn
+from detector.timing import COLUMNS, FloatArray, read_clock
+from detector.timing import measure as measure_timing
+from detector.transcript import Role, Transcript, Turn
+
+TIMED = (
+    "response_latency_s",
+    "pause_before_s",
+    "pause_within_s",
+    "unanswered_s",
+    "speech_rate_wps",
+    "response_latency_s_vs_own",
+    "speech_rate_wps_vs_own",
+)
+"""Columns of the timing table that the scorer uses, seconds squeezed by log1p."""
+
+_FIRST_PERSON = frozenset({"i", "me", "my", "mine", "myself"})
+_SECOND_PERSON = frozenset({"you", "your", "yours", "yourself"})
+_OPENERS = ("no", "yes", "yeah", "well", "but", "okay", "so", "i", "it", "that", "why", "what")
+_FEWEST_ENGLISH = 0.2
+
+
+@dataclass(frozen=True)
+class ReadSession:
+    """One session as the rules and the clock read it; the scorer's only input.
+
+    `hits`, `spoken` and `features` run parallel to `turns`; `timing` is the table of
+    detector.timing, shape (n_turns, len(COLUMNS)).
+    """
+
+    transcript: Transcript
+    spoken: tuple[SpokenTurn, ...] = field(repr=False)
+    hits: tuple[tuple[MarkerHit, ...], ...] = field(repr=False)
+    timing: FloatArray = field(repr=False)
+    features: tuple[Mapping[str, float], ...] = field(repr=False)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The session's turns."""
+        return self.transcript.turns
+
+
+def read_session(transcript: Transcript, rules: MarkerRules) -> ReadSession:
+    """Reads a session once: words, hits, clock, features."""
+    turns = transcript.turns
+    spoken = tuple(rules.speech.read_all(turn.text for turn in turns))
+    hits = rules.find_in(turns, spoken)
+    technical = technical_turns(hits, rules.codebook)
+    timing = measure_timing(transcript, technical=technical, clock=read_clock(transcript))
+    rows = _Rows(turns, spoken, hits, timing, rules)
+    features = tuple(rows.of(turn) for turn in turns)
+    return ReadSession(transcript, spoken, hits, timing, features)
+
+
+def technical_turns(hits: Sequence[Sequence[MarkerHit]], codebook: Codebook) -> frozenset[int]:
+    """Indexes of turns that speak of trouble with the connection."""
+    technical = set(codebook.of_kind("technical"))
+    return frozenset(hit.turn_index for found in hits for hit in found if hit.marker in technical)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Makes the row of one turn from everything that was read."""
+
+    turns: Sequence[Turn]
+    spoken: Sequence[SpokenTurn]
+    hits: Sequence[Sequence[MarkerHit]]
+    timing: FloatArray
+    rules: MarkerRules
+
+    def of(self, turn: Turn) -> dict[str, float]:
+        """Named values of one turn; a name that is not there is 0."""
+        row = dict(self._hit_values(turn.index))
+        row.update(self._said(turn))
+        for name, step in (("before", -1), ("after", +1)):
+            row.update(self._around(turn, name, step))
+        row.update(self._time(turn))
+        return row
+
+    def _hit_values(self, index: int) -> Iterator[tuple[str, float]]:
+        for hit in self.hits[index]:
+            yield f"hit.{hit.marker}", 1.0
+            yield f"pattern.{hit.pattern_id}", 1.0
+
+    def _said(self, turn: Turn) -> Iterator[tuple[str, float]]:
+        words = [word.text for word in self.spoken[turn.index].words]
+        n_words = self.spoken[turn.index].n_words
+        yield "said.log_words", math.log1p(n_words)
+        yield "said.few_words", float(n_words <= 3)
+        yield "said.backchannel", float(self.rules.is_backchannel(self.spoken[turn.index]))
+        yield "said.question", float("?" in words)
+        yield "said.cut_off", float(turn.text.rstrip().endswith(("-", "—", "–", "…")))
+        yield "said.goes_on", float(turn.text.lstrip().startswith(("-", "—", "–", "…")))
+        share = 1.0 / max(n_words, 1)
+        yield "said.first_person", sum(word in _FIRST_PERSON for word in words) * share
+        yield "said.second_person", sum(word in _SECOND_PERSON for word in words) * share
+        yield "said.negations", math.log1p(words.count("not") + words.count("never"))
+        yield f"said.event{''.join(w for w in words if w in ('[laughs]', '[sighs]'))[:8]}", 1.0
+        if words and words[0] in _OPENERS:
+            yield f"said.opens_{words[0]}", 1.0
+        yield "said.words_vs_own", self._timed(turn.index, "n_words_vs_own")
+
+    def _around(self, turn: Turn, name: str, step: int) -> Iterator[tuple[str, float]]:
+        """The nearest turn of another role that says something, on one side."""
+        place = turn.index + step
+        passed = 0
+        while 0 <= place < len(self.turns):
+            other = self.turns[place]
+            if other.role is not turn.role:
+                if not self.rules.is_backchannel(self.spoken[place]):
+                    break
+                passed += 1
+            place += step
+        else:
+            yield f"{name}.none", 1.0
+            return
+        yield f"{name}.backchannels", float(passed)
+        yield f"{name}.log_words", math.log1p(self.spoken[place].n_words)
+        yield f"{name}.question", float(any(w.text == "?" for w in self.spoken[place].words))
+        adjacent = self.turns[turn.index + step]
+        dashes = ("-", "—", "–", "…")
+        edge = adjacent.text.strip()
+        cut = edge.endswith(dashes) if step < 0 else edge.startswith(dashes)
+        yield f"{name}.cut", float(cut)
+        for hit in self.hits[place]:
+            yield f"{name}.{hit.marker}", 1.0
+
+    def _time(self, turn: Turn) -> Iterator[tuple[str, float]]:
+        for name in TIMED:
+            value = self._timed(turn.index, name)
+            yield f"time.{name}", math.copysign(math.log1p(abs(value)), value)
+        yield "time.into_session", turn.index / max(len(self.turns) - 1, 1)
+        yield "time.opening", float(turn.index < 6)
+
+    def _timed(self, index: int, name: str) -> float:
+        return float(self.timing[index, COLUMNS.index(name)])
+
+
+def as_matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
+    """Rows as an array of shape (n_rows, n_names), float64; an absent name is 0."""
+    return np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=np.float64)
+
+
+def is_scored(turn: Turn) -> bool:
+    """Whether the turn's speaker is one whose part in the alliance we score."""
+    return turn.role in (Role.CLIENT, Role.THERAPIST)

@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from detector.errors import MalformedTranscript
 from detector.transcript import Cue, DroppedCue
@@ -63,7 +64,7 @@ class Reading:
         self.dropped.append(DroppedCue(where, reason))
 
     def span(
-        self, start: float | None, end: float | None, where: str
+        self, start: float | None, end: float | None, where: object
     ) -> tuple[float | None, float | None]:
         """A start and end in seconds that a `Cue` accepts; what had to be mended is noted.
 
@@ -71,10 +72,10 @@ class Reading:
         before its start, or without one, is left out: no time is better than a wrong one.
         """
         if start is not None and start < 0:
-            self.early.append(where)
+            self.early.append(str(where))
             start, end = 0.0, None if end is None else max(end, 0.0)
         if end is not None and (start is None or end < start):
-            self.backward.append(where)
+            self.backward.append(str(where))
             end = None
         return start, end
 
@@ -168,24 +169,43 @@ def _parse_json(text: str) -> tuple[object, str]:
     if not text.lstrip().startswith(("{", "[")):
         return None, ""
     try:
-        return json.loads(text), ""
+        return _without_lone_surrogates(json.loads(text), text), ""
     except json.JSONDecodeError as error:
         return None, f"JSON that breaks off or is malformed at line {error.lineno}"
     except RecursionError:
         return None, "JSON nested too deeply"
+    except ValueError:
+        # Python refuses to read an integer of more than 4,300 digits.
+        return None, "JSON with a number that is too long"
 
 
-def number(value: object, element: str) -> float:
-    """A finite number from JSON's number or numeric string.
+def _without_lone_surrogates(document: object, text: str) -> object:
+    """The document with half an emoji (`\\ud83d` alone) replaced by U+FFFD.
+
+    JSON may escape one, but no UTF-8 report could ever be written from it.
+    """
+    if "\\ud" not in text.lower():
+        return document
+    whole = json.dumps(document, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return cast(object, json.loads(whole.decode("utf-16", "replace")))
+
+
+def number(value: object, element: object, *, per_second: float = 1.0) -> float:
+    """A finite time in seconds from JSON's number or numeric string.
+
+    Args:
+        value: as the file has it.
+        element: its path, or whatever prints as it; printed only in an error.
+        per_second: how many of the file's units make a second, 1,000 for milliseconds.
 
     Raises: MalformedTranscript naming the element, never the value.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise MalformedTranscript("a number is expected", element=element)
+        raise MalformedTranscript("a number is expected", element=str(element))
     try:
-        result = float(value)
+        result = float(value) / per_second
     except (ValueError, OverflowError):
-        raise MalformedTranscript("a number is expected", element=element) from None
+        raise MalformedTranscript("a number is expected", element=str(element)) from None
     if not abs(result) < 1e9:
-        raise MalformedTranscript("a time must be a finite number of seconds", element=element)
+        raise MalformedTranscript("a time must be a finite number of seconds", element=str(element))
     return result

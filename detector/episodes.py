@@ -1,0 +1,205 @@
+"""Moments: ruptures with the repair that answers them.
+
+A moment is a stretch of client turns whose rupture score passes the threshold. The turns that
+follow, up to ten as in our codebook, are searched for an attempt to mend it and for the client
+coming back. An attempt and a return is repaired, an attempt alone partly, no attempt unrepaired:
+going on as if nothing had happened mends nothing (3RS; session rating 2 of the codebook).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from detector.codebook import Codebook
+from detector.report import Moment
+from detector.scoring import ScoredSession
+from detector.transcript import Role, Turn
+
+REACH_TURNS = 10
+"""Turns after a moment in which a strategy still answers it (codebook: the last ten utterances)."""
+
+_BRIDGE_CLIENT_TURNS = 1
+"""Unflagged client turns that do not part a moment in two: one backchannel is not an end."""
+
+_RETURN_TURNS = 3
+"""Client turns looked at for a return to the work. A judgement."""
+
+_RETURN_SHARE = 0.5
+"""A return needs these turns to score, on average, below this share of the threshold."""
+
+_ONE_SIDED = 2.0
+"""A moment is of one kind where that kind's scores sum to this many times the other's."""
+
+RESOLUTION_WORDS = {
+    "repaired": "the client comes back to the work",
+    "partly": "no clear return of the client is seen",
+    "unrepaired": "no attempt to mend it is seen",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """What answers a moment: its turns, and the markers found on them."""
+
+    turn_indexes: tuple[int, ...]
+    markers: tuple[str, ...]
+    returned: bool
+
+    @property
+    def resolution(self) -> str:
+        if not self.turn_indexes:
+            return "unrepaired"
+        return "repaired" if self.returned else "partly"
+
+
+def find_moments(scored: ScoredSession) -> tuple[Moment, ...]:
+    """The session's moments, in order of time."""
+    stretches = list(_stretches(scored))
+    ends = [stretch[0].index for stretch in stretches[1:]] + [len(scored.read.turns)]
+    return tuple(
+        _moment(scored, stretch, until) for stretch, until in zip(stretches, ends, strict=True)
+    )
+
+
+def _stretches(scored: ScoredSession) -> Iterator[list[Turn]]:
+    """Flagged client turns that belong together."""
+    rupture, threshold = scored.scores["rupture"], scored.weights.flag_threshold
+    stretch: list[Turn] = []
+    quiet = 0
+    for turn in scored.read.turns:
+        if turn.role is not Role.CLIENT or turn.index in scored.abstained:
+            continue
+        if rupture[turn.index] >= threshold:
+            if stretch and quiet > _BRIDGE_CLIENT_TURNS:
+                yield stretch
+                stretch = []
+            stretch.append(turn)
+            quiet = 0
+        else:
+            quiet += 1
+    if stretch:
+        yield stretch
+
+
+def _moment(scored: ScoredSession, stretch: Sequence[Turn], until: int) -> Moment:
+    indexes = tuple(turn.index for turn in stretch)
+    kind = _kind(scored, indexes)
+    markers = _client_markers(scored, indexes)
+    pillar = _pillar(scored, indexes, kind)
+    repair = _find_repair(scored, indexes, until)
+    ends = [turn.end_s for turn in stretch if turn.end_s is not None]
+    return Moment(
+        kind=kind,
+        turn_indexes=indexes,
+        start_s=stretch[0].start_s,
+        end_s=max(ends, default=None),
+        score=float(max(scored.scores["rupture"][index] for index in indexes)),
+        markers=markers,
+        pillar=pillar,
+        resolution=repair.resolution,
+        repair_turn_indexes=repair.turn_indexes,
+        summary=_summary(scored.codebook, kind, markers, repair),
+    )
+
+
+def _kind(scored: ScoredSession, indexes: Sequence[int]) -> str:
+    away = sum(float(scored.scores["withdrawal"][index]) for index in indexes)
+    against = sum(float(scored.scores["confrontation"][index]) for index in indexes)
+    if away >= _ONE_SIDED * against:
+        return "withdrawal"
+    return "confrontation" if against >= _ONE_SIDED * away else "mixed"
+
+
+def _client_markers(scored: ScoredSession, indexes: Sequence[int]) -> tuple[str, ...]:
+    """Rupture markers found in these turns, the surest first."""
+    wanted = set(scored.codebook.of_kind("withdrawal", "confrontation"))
+    best: dict[str, float] = {}
+    for index in indexes:
+        for finding in scored.findings[index]:
+            if finding.marker in wanted:
+                best[finding.marker] = max(finding.score, best.get(finding.marker, 0.0))
+    return tuple(sorted(best, key=lambda marker: (-best[marker], marker)))
+
+
+def _pillar(scored: ScoredSession, indexes: Sequence[int], kind: str) -> str | None:
+    """The pillar that the findings name most; where none does, the one usual for the kind."""
+    votes: Counter[str] = Counter()
+    for index in indexes:
+        for pillar, share in pillar_shares(scored, index).items():
+            votes[pillar] += share * float(scored.scores["rupture"][index])
+    return max(sorted(votes), key=lambda pillar: votes[pillar]) if votes else None
+
+
+def pillar_shares(scored: ScoredSession, index: int) -> dict[str, float]:
+    """How a turn's strain is shared among goal, task and bond; sums to 1.
+
+    By the scores of its rupture findings; without any, as labelled turns of its kind were.
+    """
+    wanted = set(scored.codebook.of_kind("withdrawal", "confrontation"))
+    votes: Counter[str] = Counter()
+    for finding in scored.findings[index]:
+        if finding.marker in wanted and finding.pillar:
+            votes[finding.pillar] += finding.score
+    if not votes.total():
+        for label in ("withdrawal", "confrontation"):
+            for pillar, share in scored.weights.pillar_shares[label].items():
+                votes[pillar] += share * float(scored.scores[label][index])
+    total = votes.total() or 1.0
+    return {pillar: count / total for pillar, count in votes.items()}
+
+
+def _find_repair(scored: ScoredSession, indexes: Sequence[int], until: int) -> _Repair:
+    """Attempts between the moment's first turn and ten turns after its last, and the return."""
+    last = min(indexes[-1] + REACH_TURNS, until - 1, len(scored.read.turns) - 1)
+    attempts, markers = [], []
+    for index in range(indexes[0] + 1, last + 1):
+        found = tuple(_repair_markers(scored, index))
+        if found or _is_attempt(scored, index):
+            attempts.append(index)
+            markers += found
+    after = max(attempts[0] if attempts else 0, indexes[-1])
+    return _Repair(tuple(attempts), tuple(dict.fromkeys(markers)), _returns(scored, after, until))
+
+
+def _repair_markers(scored: ScoredSession, index: int) -> Iterator[str]:
+    """Repair disclosures, and strategies on a turn that is likely enough to mend."""
+    turn, kinds = scored.read.turns[index], scored.codebook.markers
+    if index in scored.abstained:
+        return
+    likely = _is_attempt(scored, index)
+    for finding in scored.findings[index]:
+        kind = kinds[finding.marker].kind
+        if kind == "repair" or (kind == "resolution" and likely and turn.role is Role.THERAPIST):
+            yield finding.marker
+
+
+def _is_attempt(scored: ScoredSession, index: int) -> bool:
+    return bool(scored.scores["resolution"][index] >= scored.weights.repair_threshold)
+
+
+def _returns(scored: ScoredSession, after: int, until: int) -> bool:
+    """Whether the client's next turns are calm, and at least one says something."""
+    following = [
+        turn
+        for turn in scored.read.turns[after + 1 : until]
+        if turn.role is Role.CLIENT and turn.index not in scored.abstained
+    ][:_RETURN_TURNS]
+    if not following:
+        return False
+    mean = sum(float(scored.scores["rupture"][t.index]) for t in following) / len(following)
+    says_something = any(scored.read.spoken[turn.index].n_words > 3 for turn in following)
+    return says_something and mean < _RETURN_SHARE * scored.weights.flag_threshold
+
+
+def _summary(codebook: Codebook, kind: str, markers: Sequence[str], repair: _Repair) -> str:
+    """The moment in the codebook's words: no speech, no name."""
+
+    def titles(ids: Sequence[str]) -> str:
+        return ", ".join(codebook.markers[marker].title.lower() for marker in ids)
+
+    what = f"{kind.capitalize()}: {titles(markers) or 'no single marker, but the talk around it'}."
+    how = (
+        f" Answered by: {titles(repair.markers) or 'the therapist'};" if repair.turn_indexes else ""
+    )
+    said = RESOLUTION_WORDS[repair.resolution]
+    return f"{what}{how} {said}." if how else f"{what} {said.capitalize()}."

@@ -1,0 +1,306 @@
+"""The rules-and-timing scorer: two logistic steps whose every weight can be read.
+
+First each turn is scored from its own row of features. Then the scores of the turns around it
+and of the whole session correct it: strain comes in stretches, and a therapist's pressure goes
+before a client's push-back. Both steps are fitted by `rupture fit` on labelled sessions and
+stand in `weights/rules.toml` with their source. The labels come from a language model under our
+codebook, adjudicated, not from clinicians.
+"""
+
+import functools
+import hashlib
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.codebook import Codebook
+from detector.errors import CodebookError
+from detector.features import ReadSession, as_matrix
+from detector.report import CLIENT_LABELS, THERAPIST_LABELS, Evidence, MarkerFinding, Span
+from detector.transcript import Role
+
+Array = npt.NDArray[np.float64]
+
+FITTED = ("withdrawal", "confrontation", "resolution", "contribution")
+"""The labels that have weights; `rupture` follows from the first two."""
+
+ROLE_OF = {
+    **dict.fromkeys(CLIENT_LABELS, Role.CLIENT),
+    **dict.fromkeys(THERAPIST_LABELS, Role.THERAPIST),
+}
+
+_HALF_LIFE_TURNS = 4.0
+"""Turns after which a neighbour's score counts half. A judgement: two exchanges."""
+
+_MOST_EVIDENCE = 4
+_LEAST_PULL = 0.25
+"""Log-odds below which a feature is not worth showing as evidence."""
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A weighted sum of named features: log-odds, or a rating.
+
+    `weights` and `means` have shape (n_names,). A feature counts as its distance from the mean
+    it had in training, so that an unknown value (NaN) pulls nowhere.
+    """
+
+    intercept: float
+    names: tuple[str, ...]
+    weights: Array = field(repr=False)
+    means: Array = field(repr=False)
+
+    def pulls(self, rows: Sequence[Mapping[str, float]]) -> Array:
+        """What each feature adds: shape (n_rows, n_names)."""
+        distance = np.nan_to_num(as_matrix(rows, self.names) - self.means, nan=0.0)
+        pulls: Array = distance * self.weights
+        return pulls
+
+    def value(self, rows: Sequence[Mapping[str, float]]) -> Array:
+        """The weighted sum of each row: shape (n_rows,)."""
+        if not rows:
+            return np.zeros(0)
+        total: Array = self.pulls(rows).sum(axis=1) + self.intercept
+        return total
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Everything the scorer learned, as `weights/rules.toml` holds it.
+
+    `own` and `context` are the two steps by label, `ratings` map a session's scores to the 3RS
+    scale by label, `pattern_precision` is the confirmed share of each pattern's findings,
+    `pillar_shares` say which part of the alliance a label strains where no marker tells,
+    `flag_threshold` is the rupture score from which a turn is part of a moment.
+    """
+
+    name: str
+    sha256: str
+    codebook: str
+    source: Mapping[str, str]
+    own: Mapping[str, LinearModel]
+    context: Mapping[str, LinearModel]
+    ratings: Mapping[str, LinearModel]
+    pattern_precision: Mapping[str, float]
+    pillar_shares: Mapping[str, Mapping[str, float]]
+    flag_threshold: float
+    repair_threshold: float
+
+
+@functools.cache
+def load_weights() -> Weights:
+    """The weights this version of the code carries.
+
+    Raises: CodebookError: the file lacks a part, or belongs to another codebook.
+    """
+    return read_weights((files("detector") / "weights" / "rules.toml").read_bytes())
+
+
+def read_weights(data: bytes) -> Weights:
+    """Weights from the bytes of a `rules.toml`. Raises: CodebookError: a part is missing."""
+    content = tomllib.loads(data.decode("utf-8"))
+    try:
+        steps = {
+            step: {name: _read_model(table) for name, table in content[step].items()}
+            for step in ("own", "context", "ratings")
+        }
+        return Weights(
+            name=content["name"],
+            sha256=hashlib.sha256(data).hexdigest(),
+            codebook=content["codebook"],
+            source=content["source"],
+            pattern_precision=content["pattern_precision"],
+            pillar_shares=content["pillar_shares"],
+            flag_threshold=content["thresholds"]["flag"],
+            repair_threshold=content["thresholds"]["repair"],
+            **steps,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CodebookError("weights/rules.toml", "a part is missing or malformed") from error
+
+
+def _read_model(table: dict[str, Any]) -> LinearModel:
+    features = table["features"]
+    return LinearModel(
+        float(table["intercept"]),
+        tuple(features),
+        np.array([entry["weight"] for entry in features.values()], dtype=np.float64),
+        np.array([entry["mean"] for entry in features.values()], dtype=np.float64),
+    )
+
+
+@dataclass(frozen=True)
+class ScoredSession:
+    """Probabilities of every turn, and why.
+
+    `scores` has shape (n_turns,) by label, 0..1; 0 where the label is not the speaker's.
+    `abstained` gives the reason by turn index. `ratings` are 1..5 by label.
+    """
+
+    read: ReadSession = field(repr=False)
+    scores: Mapping[str, Array] = field(repr=False)
+    abstained: Mapping[int, str] = field(repr=False)
+    findings: tuple[tuple[MarkerFinding, ...], ...] = field(repr=False)
+    weights: Weights = field(repr=False)
+    codebook: Codebook = field(repr=False)
+
+    def evidence(self, index: int) -> tuple[Evidence, ...]:
+        """The features that pulled this turn's labels up most, strongest first."""
+        turn = self.read.turns[index]
+        labels = [label for label in FITTED if ROLE_OF[label] is turn.role]
+        found = [evidence for label in labels for evidence in self._pulled(label, index)]
+        return tuple(sorted(found, key=lambda one: (-one.contribution, one.label, one.feature)))
+
+    def _pulled(self, label: str, index: int) -> Iterator[Evidence]:
+        model, row = self.weights.own[label], self.read.features[index]
+        pulls = model.pulls([row])[0]
+        for place in np.argsort(-pulls, kind="stable")[:_MOST_EVIDENCE]:
+            if pulls[place] >= _LEAST_PULL:
+                name = model.names[place]
+                yield Evidence(label, name, float(row.get(name, 0.0)), float(pulls[place]))
+
+    def rating(self, label: str, indexes: Sequence[int] | None = None) -> float | None:
+        """The 3RS-style 1..5 for these turns, or for the session; None where nothing is scored."""
+        chosen = range(len(self.read.turns)) if indexes is None else indexes
+        kept = [index for index in chosen if index not in self.abstained]
+        if not kept:
+            return None
+        row = summary_row({name: values[kept] for name, values in self.scores.items()})
+        return float(np.clip(self.weights.ratings[label].value([row])[0], 1.0, 5.0))
+
+
+def score_session(
+    read: ReadSession,
+    weights: Weights,
+    codebook: Codebook,
+    *,
+    abstained: Mapping[int, str] | None = None,
+) -> ScoredSession:
+    """Scores every turn of a session that was read.
+
+    Args:
+        read: words, hits, clock and features of the session.
+        weights: what `rupture fit` learned.
+        codebook: must be the version the weights were fitted with.
+        abstained: reasons by turn index; these turns count nowhere.
+
+    Raises: CodebookError: the weights belong to another codebook version.
+    """
+    if weights.codebook != codebook.version:
+        raise CodebookError(weights.name, f"fitted with codebook {weights.codebook}")
+    skip = dict(abstained or {})
+    roles = np.array([turn.role for turn in read.turns])
+    heard = np.array([index not in skip for index in range(len(roles))], dtype=bool)
+    first = own_logits(read, weights.own, roles, heard)
+    rows = context_rows(first, roles, heard)
+    scores = {}
+    for label in FITTED:
+        mine = np.flatnonzero((roles == ROLE_OF[label]) & heard)
+        scores[label] = np.zeros(len(roles))
+        logits = weights.context[label].value([rows[label][index] for index in mine])
+        scores[label][mine] = sigmoid(logits)
+    scores["rupture"] = 1.0 - (1.0 - scores["withdrawal"]) * (1.0 - scores["confrontation"])
+    findings = tuple(_findings(read, index, weights, codebook) for index in range(len(roles)))
+    return ScoredSession(read, scores, skip, findings, weights, codebook)
+
+
+def own_logits(
+    read: ReadSession, models: Mapping[str, LinearModel], roles: Array, heard: Array
+) -> dict[str, Array]:
+    """First step: log-odds by label, shape (n_turns,); NaN where the label is not the speaker's."""
+    logits = {}
+    for label in FITTED:
+        mine = np.flatnonzero((roles == ROLE_OF[label]) & heard)
+        logits[label] = np.full(len(roles), np.nan)
+        logits[label][mine] = models[label].value([read.features[index] for index in mine])
+    return logits
+
+
+def context_rows(
+    logits: Mapping[str, Array], roles: Array, heard: Array
+) -> dict[str, list[dict[str, float]]]:
+    """Second step's features of every turn, by label.
+
+    They are the turn's own log-odds, and how likely each label is before it, after it and in
+    the rest of the session (log of a mean probability)."""
+    shared: list[dict[str, float]] = [{} for _ in roles]
+    for label in FITTED:
+        chances = np.nan_to_num(sigmoid(logits[label]), nan=0.0)
+        counted = ~np.isnan(logits[label])
+        before, after, rest = _surroundings(chances, counted)
+        for index, row in enumerate(shared):
+            row[f"{label}.before"] = before[index]
+            row[f"{label}.after"] = after[index]
+            row[f"{label}.session"] = rest[index]
+    return {
+        label: [{"own": float(logits[label][index]), **row} for index, row in enumerate(shared)]
+        for label in FITTED
+    }
+
+
+def _surroundings(chances: Array, counted: Array) -> tuple[Array, Array, Array]:
+    """Log mean chance before, after and in all other turns: three arrays, shape (n_turns,)."""
+    keep = 0.5 ** (1.0 / _HALF_LIFE_TURNS)
+    before = _decayed(chances, counted, keep)
+    after = _decayed(chances[::-1], counted[::-1], keep)[::-1]
+    others = (chances.sum() - chances) / np.maximum(counted.sum() - counted, 1)
+    return before, after, np.log(others + 0.01)
+
+
+def _decayed(chances: Array, counted: Array, keep: float) -> Array:
+    """Log of the mean chance of earlier turns, the nearest weighing most."""
+    result = np.empty(len(chances))
+    total = weight = 0.0
+    for index in range(len(chances)):
+        # Half a turn's worth of a low prior keeps the first turns from jumping.
+        result[index] = math.log((total + 0.5 * 0.03) / (weight + 0.5) + 0.01)
+        total = keep * (total + chances[index])
+        weight = keep * (weight + float(counted[index]))
+    return result
+
+
+def summary_row(scores: Mapping[str, Array]) -> dict[str, float]:
+    """What a rating is read from: mean, highest and expected count of each label's scores."""
+    row = {}
+    for label in FITTED:
+        values = scores[label]
+        row[f"{label}.mean"] = math.sqrt(float(values.mean()))
+        row[f"{label}.highest"] = float(values.max())
+        row[f"{label}.count"] = math.log1p(float(values.sum()))
+    return row
+
+
+def sigmoid(logits: Array) -> Array:
+    """Probability of log-odds, safe for large ones; NaN stays NaN."""
+    chance: Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+    return chance
+
+
+def _findings(
+    read: ReadSession, index: int, weights: Weights, codebook: Codebook
+) -> tuple[MarkerFinding, ...]:
+    """The turn's markers: hits of one marker are one finding with all their places."""
+    by_marker: dict[str, list[Any]] = {}
+    for hit in read.hits[index]:
+        if codebook.markers[hit.marker].kind not in ("move", "technical"):
+            by_marker.setdefault(hit.marker, []).append(hit)
+    findings = []
+    for marker, hits in by_marker.items():
+        best = max(hits, key=lambda hit: weights.pattern_precision.get(hit.pattern_id, 0.0))
+        findings.append(
+            MarkerFinding(
+                marker=marker,
+                score=weights.pattern_precision.get(best.pattern_id, 0.0),
+                pillar=codebook.pillar_of(codebook.patterns[best.pattern_id]),
+                spans=tuple(sorted({Span(h.start, h.end) for h in hits}, key=lambda s: s.start)),
+                source=best.source,
+                pattern_ids=tuple(dict.fromkeys(hit.pattern_id for hit in hits)),
+            )
+        )
+    return tuple(findings)

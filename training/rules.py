@@ -1,0 +1,243 @@
+"""Fits the rules-and-timing scorer and writes its weights: `rupture fit`.
+
+Two logistic steps (detector/scoring.py), fitted on AnnoMI train and the invented sessions. The
+invented ones count less and have an intercept of their own, so that the rate of ruptures is
+learned from real talk alone. The second step sees scores of sessions the first step was not
+fitted on, or it would trust them too much.
+"""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from detector.codebook import PILLARS, load_codebook
+from detector.features import ReadSession, as_matrix, read_session
+from detector.markers import MarkerRules
+from detector.scoring import (
+    FITTED,
+    ROLE_OF,
+    Array,
+    LinearModel,
+    context_rows,
+    own_logits,
+    sigmoid,
+    summary_row,
+)
+from training.corpus import RATINGS, LabelledSession, load_annomi, load_synthetic
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """What the fit may choose. The values were compared by cross-validation on AnnoMI train.
+
+    Args:
+        own_variance, context_variance: prior variance of a weight, in squared log-odds.
+        synthetic_weight: how much an invented turn counts against a real one.
+        unsure_weight: how much a turn counts whose label coders may well differ on.
+        least_seen: sessions in which a feature must occur to get a weight.
+        n_folds: folds for the scores that the second step sees.
+        seed: of the folds.
+        flags_an_hour: moments an hour that a reviewer is to be shown; sets the threshold.
+    """
+
+    own_variance: float = 0.1
+    context_variance: float = 1.0
+    synthetic_weight: float = 0.3
+    unsure_weight: float = 0.6
+    least_seen: int = 4
+    n_folds: int = 5
+    seed: int = 0
+    flags_an_hour: float = 6.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled session, read once. `targets` have shape (n_turns,) by label, 0 or 1."""
+
+    session: LabelledSession
+    read: ReadSession = field(repr=False)
+    roles: Any = field(repr=False)
+    targets: Mapping[str, Array] = field(repr=False)
+    sure: Array = field(repr=False)
+
+    @property
+    def is_real(self) -> bool:
+        """Whether people really said it."""
+        return self.session.source != "synthetic"
+
+    def mine(self, label: str) -> Array:
+        """Indexes of the turns that can carry this label."""
+        return np.flatnonzero(self.roles == ROLE_OF[label])
+
+
+@dataclass(frozen=True)
+class FittedRules:
+    """Both steps and the ratings; `predict` gives what detector.scoring will give."""
+
+    own: Mapping[str, LinearModel]
+    context: Mapping[str, LinearModel]
+    ratings: Mapping[str, LinearModel] = field(default_factory=dict)
+
+    def predict(self, example: Example) -> dict[str, Array]:
+        """Probabilities by label, shape (n_turns,); 0 where the label is not the speaker's."""
+        heard = np.ones(len(example.roles), dtype=bool)
+        logits = own_logits(example.read, self.own, example.roles, heard)
+        rows = context_rows(logits, example.roles, heard)
+        scores = {}
+        for label in FITTED:
+            mine = example.mine(label)
+            scores[label] = np.zeros(len(example.roles))
+            scores[label][mine] = sigmoid(self.context[label].value([rows[label][i] for i in mine]))
+        return scores
+
+
+def read_examples(sessions: Iterable[LabelledSession], rules: MarkerRules) -> list[Example]:
+    """Reads every session with the rules, and its labels into targets."""
+    return [_read_example(session, rules) for session in sessions]
+
+
+def _read_example(session: LabelledSession, rules: MarkerRules) -> Example:
+    read = read_session(session.transcript, rules)
+    kinds = {marker.id: marker.kind for marker in rules.codebook.markers.values()}
+    carried = [{kinds[m] for m in session.markers_of(turn)} for turn in read.turns]
+    targets = {
+        label: np.array([label in found for found in carried], dtype=np.float64) for label in FITTED
+    }
+    sure = [
+        all(session.labels[cue_id].sure for cue_id in turn.cue_ids if cue_id in session.labels)
+        for turn in read.turns
+    ]
+    roles = np.array([turn.role for turn in read.turns])
+    return Example(session, read, roles, targets, np.array(sure, dtype=bool))
+
+
+def fold_of(examples: Sequence[Example], n_folds: int, seed: int) -> Array:
+    """A fold for each session; sessions of one group share it. Shape (n_examples,)."""
+    groups = sorted({example.session.group for example in examples})
+    order = np.random.default_rng(seed).permutation(len(groups))
+    fold = {groups[place]: number % n_folds for number, place in enumerate(order)}
+    return np.array([fold[example.session.group] for example in examples])
+
+
+def fit_rules(examples: Sequence[Example], config: FitConfig) -> FittedRules:
+    """Fits both steps and the ratings on these sessions."""
+    own = {label: _fit_own(examples, label, config) for label in FITTED}
+    folds = fold_of(examples, config.n_folds, config.seed)
+    unseen: dict[int, dict[str, Array]] = {}
+    for number in range(config.n_folds):
+        kept = [ex for ex, fold in zip(examples, folds, strict=True) if fold != number]
+        models = {label: _fit_own(kept, label, config) for label in FITTED}
+        for place in np.flatnonzero(folds == number):
+            ex = examples[place]
+            unseen[int(place)] = own_logits(ex.read, models, ex.roles, np.ones(len(ex.roles), bool))
+    rows = [
+        context_rows(unseen[place], ex.roles, np.ones(len(ex.roles), bool))
+        for place, ex in enumerate(examples)
+    ]
+    context = {label: _fit_context(examples, rows, label, config) for label in FITTED}
+    fitted = FittedRules(own, context)
+    scores = [_second_step(context, ex, row) for ex, row in zip(examples, rows, strict=True)]
+    return FittedRules(own, context, _fit_ratings(examples, scores)) if scores else fitted
+
+
+def _second_step(
+    context: Mapping[str, LinearModel], ex: Example, rows: Mapping[str, list[dict[str, float]]]
+) -> dict[str, Array]:
+    scores = {}
+    for label in FITTED:
+        mine = ex.mine(label)
+        scores[label] = np.zeros(len(ex.roles))
+        scores[label][mine] = sigmoid(context[label].value([rows[label][i] for i in mine]))
+    return scores
+
+
+def _fit_own(examples: Sequence[Example], label: str, config: FitConfig) -> LinearModel:
+    rows = [[ex.read.features[i] for i in ex.mine(label)] for ex in examples]
+    names = _names(rows, config.least_seen)
+    return _fit_logistic(examples, rows, label, names, config.own_variance, config)
+
+
+def _fit_context(
+    examples: Sequence[Example],
+    rows: Sequence[Mapping[str, list[dict[str, float]]]],
+    label: str,
+    config: FitConfig,
+) -> LinearModel:
+    chosen = [
+        [row[label][i] for i in ex.mine(label)] for ex, row in zip(examples, rows, strict=True)
+    ]
+    names = tuple(chosen[0][0])
+    return _fit_logistic(examples, chosen, label, names, config.context_variance, config)
+
+
+def _names(rows: Sequence[Sequence[Mapping[str, float]]], least_seen: int) -> tuple[str, ...]:
+    """Features that are there in enough sessions, in order of name."""
+    seen: Counter[str] = Counter()
+    for session_rows in rows:
+        seen.update({name for row in session_rows for name, value in row.items() if value})
+    return tuple(sorted(name for name, n_sessions in seen.items() if n_sessions >= least_seen))
+
+
+def _fit_logistic(
+    examples: Sequence[Example],
+    rows: Sequence[Sequence[Mapping[str, float]]],
+    label: str,
+    names: tuple[str, ...],
+    variance: float,
+    config: FitConfig,
+) -> LinearModel:
+    """One penalised logistic regression; invented sessions have an intercept of their own."""
+    from sklearn.linear_model import LogisticRegression
+
+    x = as_matrix([row for session_rows in rows for row in session_rows], names)
+    y = np.concatenate([ex.targets[label][ex.mine(label)] for ex in examples])
+    real = np.concatenate([np.full(len(ex.mine(label)), ex.is_real) for ex in examples])
+    sure = np.concatenate([ex.sure[ex.mine(label)] for ex in examples])
+    counts = np.where(real, 1.0, config.synthetic_weight) * np.where(
+        sure, 1.0, config.unsure_weight
+    )
+    means, scales = _mean_and_scale(x)
+    z = np.nan_to_num((x - means) / scales)
+    domain = np.where(real, 0.0, 3.0)[:, None]  # large, so that the penalty hardly touches it
+    model = LogisticRegression(C=variance, max_iter=2000)
+    model.fit(np.hstack([z, domain]), y, sample_weight=counts)
+    weights = model.coef_[0, :-1] / scales
+    return LinearModel(float(model.intercept_[0]), names, weights, means)
+
+
+def _mean_and_scale(x: Array) -> tuple[Array, Array]:
+    """Of each column, NaN aside. A yes-or-no column keeps its scale, so that rare signs are not
+    blown up; every other is brought to a standard deviation of 1."""
+    known = ~np.isnan(x)
+    counts = np.maximum(known.sum(axis=0), 1)
+    means = np.nansum(x, axis=0) / counts
+    spread = np.sqrt(np.nansum((x - means) ** 2, axis=0) / counts)
+    binary = np.isin(np.nan_to_num(x), (0.0, 1.0)).all(axis=0)
+    return means, np.where(binary | (spread < 1e-9), 1.0, spread)
+
+
+def _fit_ratings(
+    examples: Sequence[Example], scores: Sequence[Mapping[str, Array]]
+) -> dict[str, LinearModel]:
+    """Ridge regressions from a real session's scores to its 1..5 ratings."""
+    from sklearn.linear_model import RidgeCV
+
+    rated = [(ex, s) for ex, s in zip(examples, scores, strict=True) if ex.is_real]
+    rows = [summary_row(session_scores) for _, session_scores in rated]
+    if not rows:
+        return {}
+    names = tuple(rows[0])
+    x = as_matrix(rows, names)
+    means, scales = _mean_and_scale(x)
+    models = {}
+    for label in RATINGS:
+        y = np.array([ex.session.ratings[label] for ex, _ in rated])
+        ridge = RidgeCV(alphas=(1.0, 3.0, 10.0, 30.0, 100.0)).fit((x - means) / scales, y)
+        models[label] = LinearModel(float(ridge.intercept_), names, ridge.coef_ / scales, means)
+    return models

@@ -6,13 +6,13 @@ coming back. An attempt and a return is repaired, an attempt alone partly, no at
 going on as if nothing had happened mends nothing (3RS; session rating 2 of the codebook).
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from detector.codebook import Codebook
 from detector.report import Moment
-from detector.scoring import ScoredSession
+from detector.scoring import Array, ScoredSession
 from detector.transcript import Role, Turn
 
 REACH_TURNS = 10
@@ -54,29 +54,36 @@ class _Repair:
 
 def find_moments(scored: ScoredSession) -> tuple[Moment, ...]:
     """The session's moments, in order of time."""
-    stretches = list(_stretches(scored))
-    ends = [stretch[0].index for stretch in stretches[1:]] + [len(scored.read.turns)]
-    return tuple(
-        _moment(scored, stretch, until) for stretch, until in zip(stretches, ends, strict=True)
-    )
+    turns, threshold = scored.read.turns, scored.weights.flag_threshold
+    found = list(stretches(turns, scored.scores["rupture"], threshold, scored.abstained))
+    ends = [stretch[0].index for stretch in found[1:]] + [len(turns)]
+    return tuple(_moment(scored, own, until) for own, until in zip(found, ends, strict=True))
 
 
-def _stretches(scored: ScoredSession) -> Iterator[list[Turn]]:
-    """Flagged client turns that belong together."""
-    rupture, threshold = scored.scores["rupture"], scored.weights.flag_threshold
+def stretches(
+    turns: Sequence[Turn], rupture: Array, threshold: float, skip: Container[int] = ()
+) -> Iterator[list[Turn]]:
+    """Client turns whose rupture score reaches the threshold, those that belong together in one.
+
+    Args:
+        turns: the session's turns, in order.
+        rupture: scores, shape (n_turns,), 0..1.
+        threshold: score from which a turn is flagged.
+        skip: indexes of turns that are abstained from.
+    """
     stretch: list[Turn] = []
     quiet = 0
-    for turn in scored.read.turns:
-        if turn.role is not Role.CLIENT or turn.index in scored.abstained:
+    for turn in turns:
+        if turn.role is not Role.CLIENT or turn.index in skip:
             continue
-        if rupture[turn.index] >= threshold:
-            if stretch and quiet > _BRIDGE_CLIENT_TURNS:
-                yield stretch
-                stretch = []
-            stretch.append(turn)
-            quiet = 0
-        else:
+        if rupture[turn.index] < threshold:
             quiet += 1
+            continue
+        if stretch and quiet > _BRIDGE_CLIENT_TURNS:
+            yield stretch
+            stretch = []
+        stretch.append(turn)
+        quiet = 0
     if stretch:
         yield stretch
 
@@ -123,7 +130,7 @@ def _client_markers(scored: ScoredSession, indexes: Sequence[int]) -> tuple[str,
 
 def _pillar(scored: ScoredSession, indexes: Sequence[int], kind: str) -> str | None:
     """The pillar that the findings name most; where none does, the one usual for the kind."""
-    votes: Counter[str] = Counter()
+    votes: defaultdict[str, float] = defaultdict(float)
     for index in indexes:
         for pillar, share in pillar_shares(scored, index).items():
             votes[pillar] += share * float(scored.scores["rupture"][index])
@@ -136,22 +143,23 @@ def pillar_shares(scored: ScoredSession, index: int) -> dict[str, float]:
     By the scores of its rupture findings; without any, as labelled turns of its kind were.
     """
     wanted = set(scored.codebook.of_kind("withdrawal", "confrontation"))
-    votes: Counter[str] = Counter()
+    votes: defaultdict[str, float] = defaultdict(float)
     for finding in scored.findings[index]:
         if finding.marker in wanted and finding.pillar:
             votes[finding.pillar] += finding.score
-    if not votes.total():
+    if not sum(votes.values()):
         for label in ("withdrawal", "confrontation"):
             for pillar, share in scored.weights.pillar_shares[label].items():
                 votes[pillar] += share * float(scored.scores[label][index])
-    total = votes.total() or 1.0
+    total = sum(votes.values()) or 1.0
     return {pillar: count / total for pillar, count in votes.items()}
 
 
 def _find_repair(scored: ScoredSession, indexes: Sequence[int], until: int) -> _Repair:
     """Attempts between the moment's first turn and ten turns after its last, and the return."""
     last = min(indexes[-1] + REACH_TURNS, until - 1, len(scored.read.turns) - 1)
-    attempts, markers = [], []
+    attempts: list[int] = []
+    markers: list[str] = []
     for index in range(indexes[0] + 1, last + 1):
         found = tuple(_repair_markers(scored, index))
         if found or _is_attempt(scored, index):

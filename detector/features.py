@@ -23,16 +23,15 @@ TIMED = (
     "pause_before_s",
     "pause_within_s",
     "unanswered_s",
-    "speech_rate_wps",
     "response_latency_s_vs_own",
-    "speech_rate_wps_vs_own",
 )
-"""Columns of the timing table that the scorer uses, seconds squeezed by log1p."""
+"""Columns of the timing table that the scorer uses, squeezed by log1p. AnnoMI has no ends, so
+their weights rest on the invented sessions alone. Pace is left out: there it was computed from
+word counts, and a weight on it would be a weight on that formula."""
 
 _FIRST_PERSON = frozenset({"i", "me", "my", "mine", "myself"})
 _SECOND_PERSON = frozenset({"you", "your", "yours", "yourself"})
 _OPENERS = ("no", "yes", "yeah", "well", "but", "okay", "so", "i", "it", "that", "why", "what")
-_FEWEST_ENGLISH = 0.2
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,8 @@ def context_rows(
     """Second step's features of every turn, by label.
 
     They are the turn's own log-odds, and how likely each label is before it, after it and in
-    the rest of the session (log of a mean probability)."""
+    the rest of the session (log of a mean probability).
+    """
     shared: list[dict[str, float]] = [{} for _ in roles]
     for label in FITTED:
         chances = np.nan_to_num(sigmoid(logits[label]), nan=0.0)

@@ -1,0 +1,253 @@
+"""Many transcripts on one machine: one process a core, one bad file never stops the others."""
+
+import functools
+import glob
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from detector.errors import DetectorError, UnknownRole
+from detector.formats import MAX_BYTES, read_transcript
+from detector.pipeline import Detector
+from detector.report import Report
+from detector.transcript import Role, Transcript
+
+STDIN = "-"
+
+_FEWEST_FOR_PROCESSES = 4
+"""Files from which starting processes costs less than it saves: each loads the rules anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of every file.
+
+    `out` is a folder, or None for standard output; `is_many` where that takes several reports.
+    """
+
+    format: str = "json"
+    roles: Mapping[str, str] = field(default_factory=dict, repr=False)
+    therapist: str | None = field(default=None, repr=False)
+    attendance: str | None = None
+    window_s: float = 300.0
+    out: Path | None = None
+    is_many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file: `text` to print, or the path `written`, or a `problem`.
+
+    `problem` is a sentence without speech; `needs_roles` says that naming the therapist would
+    help, and `speakers` are then the labels found.
+    """
+
+    name: str
+    text: str = field(default="", repr=False)
+    written: Path | None = None
+    problem: str = ""
+    needs_roles: bool = False
+    speakers: tuple[str, ...] = field(default=(), repr=False)
+
+
+def expand(files: Iterable[str]) -> Iterator[str]:
+    """Globs spelled out in order of name; a name that is no glob stays, found or not."""
+    for name in files:
+        if name != STDIN and not Path(name).exists() and glob.has_magic(name):
+            yield from sorted(glob.glob(name, recursive=True))
+        else:
+            yield name
+
+
+def run(
+    names: Sequence[str],
+    request: Request,
+    *,
+    jobs: int | None = None,
+    ask: Callable[[UnknownRole], str | None] = lambda error: None,
+) -> Iterator[Outcome]:
+    """Scores every file, in the given order.
+
+    Args:
+        names: paths, or "-" for standard input.
+        request: what to make of each.
+        jobs: processes; all cores where it is None.
+        ask: called where a single file does not say who is who; answers the therapist's label.
+    """
+    targets = _targets(names, request)
+    request = replace(request, is_many=len(names) > 1)
+    if request.out:
+        request.out.mkdir(parents=True, exist_ok=True)
+    workers = min(jobs or os.cpu_count() or 1, len(names))
+    if len(names) < _FEWEST_FOR_PROCESSES or workers == 1:
+        asking = ask if len(names) == 1 else (lambda error: None)
+        outcomes = (_score_asking(pair, request, asking) for pair in targets)
+        yield from _with_progress(outcomes, len(names))
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        scored = pool.map(functools.partial(_score_one, request=request), targets)
+        yield from _with_progress(scored, len(names))
+
+
+def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | None, bool]]:
+    """Each file with the path to write, and whether it is the first: DIR/a.json for a.vtt.
+
+    Where two files would meet in one path, each keeps its own ending: DIR/a.vtt.json.
+    """
+    if request.out is None:
+        return [(name, None, place == 0) for place, name in enumerate(names)]
+    stems = ["stdin" if name == STDIN else Path(name).stem for name in names]
+    whole = ["stdin" if name == STDIN else Path(name).name for name in names]
+    taken: set[str] = set()
+    targets = []
+    for name, stem, full in zip(names, stems, whole, strict=True):
+        wanted = stem if stems.count(stem) == 1 else full
+        unique, number = wanted, 2
+        while unique in taken:
+            unique, number = f"{wanted}-{number}", number + 1
+        taken.add(unique)
+        targets.append((name, request.out / f"{unique}.{_ending(request.format)}", False))
+    return targets
+
+
+def _ending(format: str) -> str:  # noqa: A002
+    return "txt" if format == "table" else format
+
+
+def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
+    """Passes outcomes on, with a bar on standard error where a person can see it."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from outcomes
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(outcomes, "scoring", total=total, console=Console(stderr=True))
+
+
+@functools.cache
+def _detector() -> Detector:
+    return Detector.load()
+
+
+def _score_asking(
+    target: tuple[str, Path | None, bool],
+    request: Request,
+    ask: Callable[[UnknownRole], str | None],
+) -> Outcome:
+    outcome = _score_one(target, request=request)
+    if outcome.needs_roles and target[0] != STDIN:
+        therapist = ask(UnknownRole(outcome.speakers, outcome.problem.rpartition("; ")[0]))
+        if therapist is not None:
+            return _score_one(target, request=replace(request, therapist=therapist))
+    return outcome
+
+
+def _score_one(target: tuple[str, Path | None, bool], *, request: Request) -> Outcome:
+    name, path, is_first = target
+    try:
+        report = analyze(_read(name), request)
+        text = render(report, request, name=name, is_first=is_first or path is not None)
+        if path is None:
+            return Outcome(name, text=text)
+        _write(path, text)
+        return Outcome(name, written=path)
+    except UnknownRole as error:
+        hint = "say who the therapist is with --therapist NAME"
+        return Outcome(name, "", None, f"{error}; {hint}", True, error.speakers)
+    except DetectorError as error:
+        return Outcome(name, problem=str(error))
+    except OSError as error:
+        return Outcome(name, problem=error.strerror or "cannot be read")
+
+
+def _read(name: str) -> Transcript:
+    if name == STDIN:
+        return read_transcript(sys.stdin.buffer.read(MAX_BYTES + 1))
+    return read_transcript(Path(name))
+
+
+def analyze(transcript: Transcript, request: Request) -> Report:
+    """The report of one transcript as the request wants it. Raises: DetectorError."""
+    return _detector().analyze(
+        transcript,
+        roles={name: Role(role) for name, role in request.roles.items()} or None,
+        therapist=request.therapist,
+        attendance=request.attendance,
+        window_s=request.window_s,
+    )
+
+
+def render(report: Report, request: Request, *, name: str = "", is_first: bool = True) -> str:
+    """The report in the format asked for.
+
+    Where standard output takes several, JSON reports are JSON lines, each with its `file`, and
+    CSV is one table with a `file` column.
+    """
+    shares_output = request.out is None and request.is_many
+    if request.format == "json":
+        return _json_line(report, name) if shares_output else report.to_json()
+    if request.format == "html":
+        from detector.page import render as render_page
+
+        return render_page(report)
+    from detector.views import as_csv, as_table
+
+    if request.format == "csv":
+        return as_csv(report, file=name if shares_output else None, header=is_first)
+    return f"{name}\n{as_table(report)}\n" if shares_output else as_table(report)
+
+
+def _json_line(report: Report, name: str) -> str:
+    return json.dumps({"file": name, **report.to_dict()}, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
+    ) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.replace(file.name, path)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def explain(name: str, index: int, *, roles: Mapping[str, str], therapist: str | None) -> str:
+    """Why one turn got its scores, for a terminal. Quotes the turn.
+
+    Raises: DetectorError; OSError; IndexError: there is no such turn.
+    """
+    report = analyze(_read(name), Request(roles=roles, therapist=therapist))
+    if not 0 <= index < len(report.turns):
+        raise IndexError(index)
+    return "\n".join(_explained(report, index))
+
+
+def _explained(report: Report, index: int) -> Iterator[str]:
+    turn, codebook = report.turns[index], _detector().codebook
+    yield f"turn {index}, {turn.role}, cues {', '.join(turn.cue_ids)}"
+    yield f"  {turn.text}"
+    if turn.abstained:
+        yield f"not scored: {turn.abstained}"
+        return
+    yield "scores"
+    yield from (f"  {label:14} {value:.3f}" for label, value in turn.scores.items() if value)
+    yield "markers"
+    for found in turn.markers:
+        said = ", ".join(f"“{turn.text[span.start : span.end]}”" for span in found.spans)
+        where = f"{found.source} {' '.join(found.pattern_ids)}"
+        yield f"  {found.marker} {found.score:.2f}, {found.pillar or 'no pillar'}: {said} ({where})"
+        yield f"    {codebook.markers[found.marker].definition}"
+    yield "what pulled the scores up, in log-odds"
+    for one in turn.evidence:
+        yield f"  {one.label:14} {one.contribution:+.2f}  {one.feature} = {one.value:.2f}"

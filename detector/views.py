@@ -1,0 +1,119 @@
+"""A report as a table for the terminal and as CSV; the page is in detector.page."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+from detector.codebook import load_codebook
+from detector.report import Moment, Report
+
+CSV_COLUMNS = (
+    "transcript_sha256",
+    "turn_index",
+    "cue_ids",
+    "speaker",
+    "role",
+    "start_s",
+    "end_s",
+    "text",
+    "label",
+    "score",
+    "markers",
+    "abstained",
+    "checkpoint",
+    "codebook",
+)
+"""Columns of the long CSV, one row a turn × label; `file` stands before them where asked for."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_csv(report: Report, *, file: str | None = None, header: bool = True) -> str:
+    """The long table: UTF-8 text, dot decimals, `NA` where nothing is known.
+
+    NA is not 0: not seen is not the same as not there. A cell that a spreadsheet would run as a
+    formula gets an apostrophe before it.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = CSV_COLUMNS if file is None else ("file", *CSV_COLUMNS)
+    if header:
+        writer.writerow(columns)
+    for row in report.to_rows():
+        writer.writerow(_cell({**row, "file": file}[column]) for column in columns)
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return "NA"
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value
+
+
+def as_table(report: Report, *, width: int = 100) -> str:
+    """The few moments, the ratings and the limits, for a terminal of this width.
+
+    Quotes the turns of the moments: it is a view for whoever may read the session.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    console = Console(file=io.StringIO(), width=width, highlight=False, no_color=True)
+    for line in _head(report):
+        console.print(escape(line))
+    for number, moment in enumerate(report.moments, start=1):
+        console.print(escape(f"\n{number}. {_when(moment)}  {moment.summary}"))
+        pillar = f", pillar: {moment.pillar}" if moment.pillar else ""
+        console.print(escape(f"   score {moment.score:.2f}{pillar}, {moment.resolution}"))
+        for index in moment.turn_indexes:
+            turn = report.turns[index]
+            console.print(Padding(escape(f"[{index}] {turn.speaker or '?'}: {turn.text}"), (0, 3)))
+    for line in _foot(report):
+        console.print(escape(line))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def _head(report: Report) -> Iterable[str]:
+    n = len(report.moments)
+    worth = "1 moment" if n == 1 else f"{n} moments"
+    yield f"{worth} may be worth a look, in {len(report.turns)} turns."
+    assigned = ", ".join(f"{name}: {role}" for name, role in report.roles.assigned.items())
+    sure = f", confidence {report.roles.confidence:.3f}" if report.roles.confidence else ""
+    yield f"Roles ({report.roles.source}{sure}): {assigned}"
+
+
+def _foot(report: Report) -> Iterable[str]:
+    session = report.session
+    rated = {
+        "withdrawal": session.withdrawal,
+        "confrontation": session.confrontation,
+        "resolution": session.resolution,
+        "contribution": session.contribution,
+    }
+    said = ", ".join(f"{k} {'NA' if v is None else f'{v:.1f}'}" for k, v in rated.items())
+    yield f"\nSession, 1–5 as in the 3RS: {said}"
+    if report.strengths:
+        titles = load_codebook().markers
+        found = dict.fromkeys(titles[strength.marker].title for strength in report.strengths)
+        yield f"Strengths: {', '.join(found)} ({len(report.strengths)} signs)"
+    yield from (f"Note: {note}" for note in report.notes)
+    yield report.limits[0]
+
+
+def _when(moment: Moment) -> str:
+    """Minutes and seconds of the moment's start, or its first turn where there is no clock."""
+    if moment.start_s is None:
+        return f"turn {moment.turn_indexes[0]}"
+    return clock(moment.start_s)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss`, or `h:mm:ss` from an hour on."""
+    whole = int(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}"

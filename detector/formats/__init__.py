@@ -28,9 +28,41 @@ MAX_CUES = 200_000
 
 def readers() -> tuple[Reader, ...]:
     """Every reader, in the order in which they are asked: the most particular first."""
-    from detector.formats import canonical
+    from detector.formats import (
+        assemblyai,
+        aws_call_analytics,
+        aws_healthscribe,
+        aws_transcribe,
+        azure,
+        canonical,
+        chat,
+        deepgram,
+        elan,
+        google,
+        revai,
+        textgrid,
+        twilio,
+        vonage,
+        whisper,
+    )
 
-    return (*canonical.READERS,)
+    return (
+        *canonical.READERS,
+        *whisper.READERS,
+        *aws_transcribe.READERS,
+        *aws_call_analytics.READERS,
+        *aws_healthscribe.READERS,
+        *google.READERS,
+        *azure.READERS,
+        *deepgram.READERS,
+        *assemblyai.READERS,
+        *revai.READERS,
+        *twilio.READERS,
+        *vonage.READERS,
+        *elan.READERS,
+        *chat.READERS,
+        *textgrid.READERS,
+    )
 
 
 def read_transcript(data: bytes | str | Path, *, filename: str | None = None) -> Transcript:

@@ -13,6 +13,9 @@ from detector.transcript import Cue, DroppedCue
 MAX_UNZIPPED = 200 * 1024 * 1024
 """Most bytes an office file may unpack to, all members together (a guard against zip bombs)."""
 
+MAX_SECONDS = 1e9
+"""No time is accepted from here on (31 years): it is another unit, or damage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -180,7 +183,7 @@ def _parse_json(text: str) -> tuple[object, str]:
 
 
 def _without_lone_surrogates(document: object, text: str) -> object:
-    """The document with half an emoji (`\\ud83d` alone) replaced by U+FFFD.
+    """The document with half an emoji (one escaped surrogate alone) replaced by U+FFFD.
 
     JSON may escape one, but no UTF-8 report could ever be written from it.
     """
@@ -206,6 +209,6 @@ def number(value: object, element: object, *, per_second: float = 1.0) -> float:
         result = float(value) / per_second
     except (ValueError, OverflowError):
         raise MalformedTranscript("a number is expected", element=str(element)) from None
-    if not abs(result) < 1e9:
+    if not abs(result) < MAX_SECONDS:
         raise MalformedTranscript("a time must be a finite number of seconds", element=str(element))
     return result

@@ -6,7 +6,7 @@ even those, the whole text. A transcript that is not completed yet is refused.
 
 from detector.errors import MalformedTranscript
 from detector.formats.element import Element, is_object, spoken
-from detector.formats.source import Reader, Reading, Source
+from detector.formats.source import Reader, Reading, Source, labelled_role
 from detector.formats.words import ASSEMBLED, LabelledWord, assemble
 from detector.transcript import Cue, Word
 
@@ -51,8 +51,8 @@ def _read_utterances(reading: Reading, utterances: list[Element]) -> None:
             utterance,
         )
         words = tuple(_word(reading, word) for word in utterance.elements("words"))
-        cue_id = utterance.label("id") or place
-        reading.add(Cue(cue_id, utterance.label("speaker"), text, start, end, words))
+        cue_id, speaker = utterance.label("id") or place, utterance.label("speaker")
+        reading.add(Cue(cue_id, speaker, text, start, end, words, labelled_role(speaker)))
 
 
 def _read_words(reading: Reading, elements: list[Element]) -> None:

@@ -12,19 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from detector.errors import MalformedTranscript
-from detector.formats.source import Reader, Reading, Source, number
+from detector.formats.source import ROLE_WORDS, Reader, Reading, Source, number
 from detector.transcript import Cue, Role
-
-_ROLE_WORDS = {
-    "therapist": Role.THERAPIST,
-    "counselor": Role.THERAPIST,
-    "counsellor": Role.THERAPIST,
-    "clinician": Role.THERAPIST,
-    "client": Role.CLIENT,
-    "patient": Role.CLIENT,
-}
-"""What makes a participant's role or name a label. Investigator, Interviewer and Participant
-are study roles: who fills them in a therapy session differs from corpus to corpus."""
 
 _UTTERANCE = re.compile(r"\*([^:\t]{1,64}):[ \t]*(.*)", re.DOTALL)
 _BULLET = re.compile(r"\x15[^\x15]*?([0-9]{1,12})_([0-9]{1,12})-?\x15")
@@ -104,10 +93,13 @@ def _logical_lines(physical: list[str]) -> Iterator[_Line]:
 
 
 def _read_roles(lines: list[_Line]) -> dict[str, Role]:
-    """Roles by speaker code; none for a code that is labelled as both."""
+    """Roles by speaker code; none for a code that is labelled as both.
+
+    Investigator and Participant are roles in a study, not in a therapy, and label nothing.
+    """
     found: dict[str, set[Role]] = {}
     for code, words in _participants(lines):
-        named = {_ROLE_WORDS[word] for word in words if word in _ROLE_WORDS}
+        named = {ROLE_WORDS[word] for word in words if word in ROLE_WORDS}
         found.setdefault(code, set()).update(named)
     return {code: next(iter(roles)) for code, roles in found.items() if len(roles) == 1}
 

@@ -10,14 +10,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from detector.errors import MalformedTranscript
-from detector.formats.source import Reader, Reading, Source, number
+from detector.formats.source import Reader, Reading, Source, labelled_role, number
 from detector.transcript import Cue
 
 _DECLARATION = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ANNOTATIONS = ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION")
 _ON_DEPENDENT = "on a dependent tier"
 DEPENDENT = (
-    "{n} annotations on dependent tiers were left out. If the speech stands there and not on the "
+    "Annotations on dependent tiers left out: {n}. If the speech stands there and not on the "
     "tiers above them, export those tiers alone."
 )
 
@@ -106,7 +106,7 @@ def _read_tier(reading: Reading, tier: ET.Element, slots: dict[str, float | None
             where,
         )
         cue_id = annotation.get("ANNOTATION_ID") or str(len(reading.cues) + 1)
-        yield Cue(cue_id, speaker, text, *span)
+        yield Cue(cue_id, speaker, text, *span, role=labelled_role(speaker))
 
 
 def _slot(annotation: ET.Element, key: str, slots: dict[str, float | None]) -> float | None:

@@ -5,7 +5,7 @@ A space is an element too, so the values are joined as they are. Only text eleme
 """
 
 from detector.formats.element import Element, peek
-from detector.formats.source import Reader, Reading, Source
+from detector.formats.source import Reader, Reading, Source, labelled_role
 from detector.transcript import Cue, Word
 
 _STOPS = (".", "?", "!")
@@ -42,7 +42,10 @@ def _cue(speaker: str | None, text: str, words: tuple[Word, ...], cue_id: str) -
     end = max((word.end_s for word in words if word.end_s is not None), default=None)
     if end is not None and (start is None or end < start):
         end = None
-    return Cue(cue_id, speaker, text, start, end, words)
+    # A text element that holds a whole sentence has the sentence's times, not its words'.
+    single = all(len(word.text.split()) == 1 for word in words)
+    own = words if single else ()
+    return Cue(cue_id, speaker, text, start, end, own, labelled_role(speaker))
 
 
 def _names(monologues: list[Element]) -> dict[str | None, str]:

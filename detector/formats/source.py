@@ -2,19 +2,32 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 from detector.errors import MalformedTranscript
-from detector.transcript import Cue, DroppedCue
+from detector.transcript import Cue, DroppedCue, Role
 
 MAX_UNZIPPED = 200 * 1024 * 1024
 """Most bytes an office file may unpack to, all members together (a guard against zip bombs)."""
 
 MAX_SECONDS = 1e9
 """No time is accepted from here on (31 years): it is another unit, or damage."""
+
+ROLE_WORDS = {
+    "therapist": Role.THERAPIST,
+    "psychotherapist": Role.THERAPIST,
+    "counselor": Role.THERAPIST,
+    "counsellor": Role.THERAPIST,
+    "clinician": Role.THERAPIST,
+    "client": Role.CLIENT,
+    "patient": Role.CLIENT,
+}
+"""Words that label a role. Interviewer, agent, host or participant do not: who fills them in a
+therapy session differs from place to place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +225,12 @@ def number(value: object, element: object, *, per_second: float = 1.0) -> float:
     if not abs(result) < MAX_SECONDS:
         raise MalformedTranscript("a time must be a finite number of seconds", element=str(element))
     return result
+
+
+def labelled_role(label: str | None) -> Role:
+    """The role that a speaker's label is, such as `Therapist` or `patient_2`, else UNKNOWN.
+
+    The label must be nothing else: `patient's mother` is not the patient.
+    """
+    match = re.fullmatch(r"([a-z]+)[ _#-]{0,2}[0-9a-z]?", (label or "").casefold())
+    return ROLE_WORDS.get(match[1], Role.UNKNOWN) if match else Role.UNKNOWN

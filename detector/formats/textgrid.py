@@ -9,7 +9,7 @@ that says `intervals [2]`, and it drops the sign of times.
 import re
 
 from detector.errors import MalformedTranscript
-from detector.formats.source import MAX_SECONDS, Reader, Reading, Source
+from detector.formats.source import MAX_SECONDS, Reader, Reading, Source, labelled_role
 from detector.transcript import Cue
 
 _TOKEN = re.compile(
@@ -120,7 +120,8 @@ def _read_tier(reading: Reading, tokens: _Tokens, tier: str) -> None:
             reading.drop(where, reason)
         else:
             cue_id = str(reading.n_understood + 1)
-            reading.add(Cue(cue_id, name or None, text, *reading.span(start, end, where)))
+            span = reading.span(start, end, where)
+            reading.add(Cue(cue_id, name or None, text, *span, role=labelled_role(name)))
 
 
 def _reason_to_drop(kind: str, name: str, text: str) -> str:

@@ -7,7 +7,7 @@ signs miss their times (m-bain/whisperX issues 349, 460, 559).
 """
 
 from detector.formats.element import Element, is_object, peek, spoken
-from detector.formats.source import Reader, Reading, Source
+from detector.formats.source import Reader, Reading, Source, labelled_role
 from detector.transcript import Cue
 
 
@@ -42,13 +42,15 @@ def read(source: Source) -> Reading:
 def _read_segment(reading: Reading, segment: Element, text: str, place: str) -> Cue:
     words = segment.elements("words")
     start, end = reading.span(segment.clock("start"), segment.clock("end"), segment)
+    speaker = segment.label("speaker") or _speaker_of_words(words)
     return Cue(
         cue_id=segment.label("id") or place,
-        speaker=segment.label("speaker") or _speaker_of_words(words),
+        speaker=speaker,
         text=text,
         start_s=start,
         end_s=end,
         words=tuple(word.word(reading, ("word", "text"), "start", "end") for word in words),
+        role=labelled_role(speaker),
     )
 
 

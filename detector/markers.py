@@ -26,6 +26,9 @@ _REPORT_REACH = 8
 _QUOTE_REACH = 400
 """Code points before a match in which an open quotation mark is looked for."""
 
+_BREAKS = ("-", "–", "—", ",")
+"""How transcribers mark speech that another's word cuts in two."""
+
 _LINKING = frozenset({"am", "is", "are", "was", "were", "be", "'s", "would"})
 
 
@@ -78,8 +81,9 @@ class MarkerRules:
         """As `find`, for turns whose words are read already."""
         found: list[tuple[MarkerHit, ...]] = []
         invited: frozenset[str] = frozenset()
-        for turn, words in zip(turns, spoken, strict=True):
-            hits = tuple(self._hits(turn, words, invited))
+        for place, (turn, words) in enumerate(zip(turns, spoken, strict=True)):
+            is_given = _is_floor_given(turns, place)
+            hits = tuple(self._hits(turn, words, invited, is_given))
             found.append(hits)
             if turn.role is Role.THERAPIST and not self.is_backchannel(words):
                 invited = frozenset(hit.marker for hit in hits)
@@ -99,9 +103,13 @@ class MarkerRules:
 
         return Doc(self._vocab, words=[word.text for word in words.words])
 
-    def _hits(self, turn: Turn, words: SpokenTurn, invited: frozenset[str]) -> Iterator[MarkerHit]:
+    def _hits(
+        self, turn: Turn, words: SpokenTurn, invited: frozenset[str], is_given: bool
+    ) -> Iterator[MarkerHit]:
         for first, last, pattern_id in _longest(self._matches(words)):
             pattern = self.codebook.patterns[pattern_id]
+            if pattern.floor_given and not is_given:
+                continue
             if self._holds(pattern, turn, words, first, last, invited):
                 start, end = words.words[first].start, words.words[last - 1].end
                 yield MarkerHit(turn.index, start, end, pattern.marker, pattern_id)
@@ -139,6 +147,8 @@ class MarkerRules:
             return False
         if pattern.at_start and not self._opens(words, first):
             return False
+        if first and words.words[first - 1].text in pattern.not_after:
+            return False
         if pattern.negatable and self._is_negated(words, first):
             return False
         return pattern.reportable or not self._is_reported(turn.text, words, first)
@@ -171,6 +181,13 @@ class MarkerRules:
             ):
                 return True
         return _is_in_quotes(text, words.words[first].start)
+
+
+def _is_floor_given(turns: Sequence[Turn], place: int) -> bool:
+    """Whether the speaker before had finished: a word thrown in mid-speech answers nothing."""
+    before = turns[place - 1].text.rstrip() if place else ""
+    after = turns[place + 1].text.lstrip() if place + 1 < len(turns) else ""
+    return not (before.endswith(_BREAKS) or after.startswith(_BREAKS))
 
 
 def _is_answer(words: SpokenTurn, sentence_start: int, place: int) -> bool:

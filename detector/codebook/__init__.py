@@ -68,7 +68,10 @@ class Pattern:
         whole_turn: the match must be all that was said, hesitations aside.
         at_start: the match must open the turn, or follow only short replies such as "no".
         max_words: the turn may not be longer, in words without hesitations.
+        not_after: words, one of which directly before the match makes it void ("what do you").
         after: moves, one of which the therapist's last turn must have made.
+        floor_given: the therapist must not be mid-speech: the turn before does not break off
+            with a dash or comma, and the turn after does not go on with one.
         question: True, the sentence must end with "?"; False, it must not; None, either.
         negatable: a "not" or "never" shortly before the match makes it void.
         reportable: the match counts although somebody else's words are reported.
@@ -90,7 +93,9 @@ class Pattern:
     whole_turn: bool = False
     at_start: bool = False
     max_words: int | None = None
+    not_after: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    floor_given: bool = False
     question: bool | None = None
     negatable: bool = True
     reportable: bool = False
@@ -168,7 +173,7 @@ def _read_pattern(entry: dict[str, Any]) -> Pattern:
         raise CodebookError(pattern_id, f"spells out {len(spelled)} phrases")
     values["phrases"] = tuple(dict.fromkeys(spelled))
     values["tokens"] = tuple(tuple(row) for row in entry.get("tokens", []))
-    for key in ("after", "examples", "counterexamples"):
+    for key in ("after", "not_after", "examples", "counterexamples"):
         values[key] = tuple(entry.get(key, ()))
     try:
         return Pattern(**values)

@@ -9,10 +9,13 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
+
+import typer
 
 from detector.codebook import Codebook, load_codebook
 from detector.transcript import Cue, Role, Transcript, Turn
@@ -37,6 +40,16 @@ class AnnomiAbsent(TrainingDataError):
         )
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns a TrainingDataError into one line on standard error and exit code 3."""
+    try:
+        yield
+    except TrainingDataError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3) from None
+
+
 @dataclass(frozen=True, slots=True)
 class CueLabel:
     """What the codebook says of one cue. `sure` is False where coders may well differ."""
@@ -53,6 +66,7 @@ class LabelledSession:
 
     `group` is what must not be split: the source video, or the invented client. `split` is
     train or dev. `ratings` are the session's 1..5 by name; empty where nobody rated it.
+    `contested` are the cues on whose kinds of marker two codings differed, if there were two.
     """
 
     session_id: str
@@ -62,6 +76,7 @@ class LabelledSession:
     transcript: Transcript = field(repr=False)
     labels: Mapping[str, CueLabel] = field(repr=False)
     ratings: Mapping[str, float] = field(repr=False)
+    contested: frozenset[str] = field(default=frozenset(), repr=False)
 
     def markers_of(self, turn: Turn) -> frozenset[str]:
         """Codes of a turn: all codes of its cues."""
@@ -106,11 +121,22 @@ def load_annomi(split: str | None = None, *, path: Path | None = None) -> list[L
     missing = set(splits) - set(rows)
     if missing:
         raise TrainingDataError(f"{len(missing)} labelled transcripts are not in the AnnoMI file")
-    labels, ratings = _annomi_labels("labels.csv"), _annomi_ratings()
-    return [
-        _annomi_session(tid, list(rows[tid].values()), splits[tid], labels[tid], ratings[tid])
+    sessions = (
+        _annomi_session(tid, list(rows[tid].values()), splits[tid])
         for tid in sorted(splits, key=int)
         if split in (None, splits[tid])
+    )
+    labels, ratings = _annomi_labels("labels.csv"), _annomi_ratings()
+    codings = _annomi_labels("coder_1.csv"), _annomi_labels("coder_2.csv")
+    return [
+        replace(
+            session,
+            labels=labels[tid],
+            ratings=ratings[tid],
+            contested=_contested(codings[0][tid], codings[1][tid]),
+        )
+        for session in sessions
+        for tid in [session.session_id.removeprefix("annomi-")]
     ]
 
 
@@ -138,13 +164,20 @@ def _annomi_ratings() -> dict[str, dict[str, float]]:
     }
 
 
-def _annomi_session(
-    transcript_id: str,
-    rows: list[dict[str, str]],
-    split: str,
-    labels: dict[str, CueLabel],
-    ratings: dict[str, float],
-) -> LabelledSession:
+def _contested(one: Mapping[str, CueLabel], other: Mapping[str, CueLabel]) -> frozenset[str]:
+    """Cues on which two codings name different kinds of marker."""
+    known, nothing = load_codebook().markers, CueLabel()
+
+    def kinds(coding: Mapping[str, CueLabel], cue_id: str) -> set[str]:
+        return {known[marker].kind for marker in coding.get(cue_id, nothing).markers}
+
+    return frozenset(
+        cue_id for cue_id in {*one, *other} if kinds(one, cue_id) != kinds(other, cue_id)
+    )
+
+
+def _annomi_session(transcript_id: str, rows: list[dict[str, str]], split: str) -> LabelledSession:
+    """One transcript of the release, without its labels."""
     cues = tuple(
         Cue(
             cue_id=row["utterance_id"],
@@ -162,8 +195,8 @@ def _annomi_session(
         group=rows[0]["video_url"],
         split=split,
         transcript=Transcript("annomi", cues),
-        labels=labels,
-        ratings=ratings,
+        labels={},
+        ratings={},
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from detector.codebook import PILLARS, load_codebook
@@ -30,7 +31,7 @@ from detector.scoring import (
     sigmoid,
     summary_row,
 )
-from training.corpus import RATINGS, LabelledSession, load_annomi, load_synthetic
+from training.corpus import RATINGS, LabelledSession, load_annomi, load_synthetic, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Example:
         """Whether people really said it."""
         return self.session.source != "synthetic"
 
-    def mine(self, label: str) -> Array:
+    def mine(self, label: str) -> npt.NDArray[np.intp]:
         """Indexes of the turns that can carry this label."""
         return np.flatnonzero(self.roles == ROLE_OF[label])
 
@@ -382,7 +383,8 @@ def command(
     """Fit the rules-and-timing scorer on AnnoMI train and the invented sessions."""
     config = FitConfig()
     rules = MarkerRules()
-    sessions = [*load_annomi("train"), *load_synthetic()]
+    with told():
+        sessions = [*load_annomi("train"), *load_synthetic()]
     examples = read_examples(sessions, rules)
     fitted = fit_rules(examples, config)
     n_real = sum(ex.is_real for ex in examples)

@@ -14,7 +14,7 @@ import numpy as np
 from detector.codebook import Codebook
 from detector.markers import MarkerHit, MarkerRules
 from detector.speech import SpokenTurn
-from detector.timing import COLUMNS, FloatArray, read_clock
+from detector.timing import COLUMNS, UNANSWERED_PAUSE_S, FloatArray, read_clock
 from detector.timing import measure as measure_timing
 from detector.transcript import Role, Transcript, Turn
 
@@ -28,6 +28,12 @@ TIMED = (
 """Columns of the timing table that the scorer uses, squeezed by log1p. AnnoMI has no ends, so
 their weights rest on the invented sessions alone. Pace is left out: there it was computed from
 word counts, and a weight on it would be a weight on that formula."""
+
+SLOW_REPLY_S = 3.0
+SLOWER_THAN_OWN_S = 2.0
+SHORT_REPLY_WORDS = 4
+"""What makes a slow short reply. Judgements: replies come within half a second in talk at large
+(Heldner & Edlund 2010), a video link adds its lag, and some clients are always slow."""
 
 _FIRST_PERSON = frozenset({"i", "me", "my", "mine", "myself"})
 _SECOND_PERSON = frozenset({"you", "your", "yours", "yourself"})
@@ -61,9 +67,35 @@ def read_session(transcript: Transcript, rules: MarkerRules) -> ReadSession:
     hits = rules.find_in(turns, spoken)
     technical = technical_turns(hits, rules.codebook)
     timing = measure_timing(transcript, technical=technical, clock=read_clock(transcript))
+    hits = tuple(
+        (*found, *silence_hits(turn, words, timing[turn.index]))
+        for turn, words, found in zip(turns, spoken, hits, strict=True)
+    )
     rows = _Rows(turns, spoken, hits, timing, rules)
     features = tuple(rows.of(turn) for turn in turns)
     return ReadSession(transcript, spoken, hits, timing, features)
+
+
+def silence_hits(turn: Turn, spoken: SpokenTurn, timing: FloatArray) -> Iterator[MarkerHit]:
+    """Minimal responses that the clock shows: `timing` is the turn's row of the timing table.
+
+    `timing.unanswered`: the client let a pause of a therapist's pass (Künsch et al. 2023 found
+    it the best sign of a minimal response); it has no place in the text. `timing.slow_short`: a
+    reply of a few words after a silence that is long, also for this client.
+    """
+
+    def value(name: str) -> float:
+        return float(timing[COLUMNS.index(name)])
+
+    if turn.role is not Role.CLIENT:
+        return
+    if value("unanswered_s") >= UNANSWERED_PAUSE_S:
+        yield MarkerHit(turn.index, 0, 0, "minimal_response", "timing.unanswered", "timing")
+    slow = value("response_latency_s") >= SLOW_REPLY_S
+    slower = value("response_latency_s_vs_own") >= SLOWER_THAN_OWN_S
+    if slow and slower and spoken.n_words <= SHORT_REPLY_WORDS:
+        end = len(turn.text)
+        yield MarkerHit(turn.index, 0, end, "minimal_response", "timing.slow_short", "timing")
 
 
 def technical_turns(hits: Sequence[Sequence[MarkerHit]], codebook: Codebook) -> frozenset[int]:

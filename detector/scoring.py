@@ -22,6 +22,7 @@ import numpy.typing as npt
 from detector.codebook import Codebook
 from detector.errors import CodebookError
 from detector.features import ReadSession, as_matrix
+from detector.markers import MarkerHit
 from detector.report import CLIENT_LABELS, THERAPIST_LABELS, Evidence, MarkerFinding, Span
 from detector.transcript import Role
 
@@ -287,7 +288,7 @@ def _findings(
     read: ReadSession, index: int, weights: Weights, codebook: Codebook
 ) -> tuple[MarkerFinding, ...]:
     """The turn's markers: hits of one marker are one finding with all their places."""
-    by_marker: dict[str, list[Any]] = {}
+    by_marker: dict[str, list[MarkerHit]] = {}
     for hit in read.hits[index]:
         if codebook.markers[hit.marker].kind not in ("move", "technical"):
             by_marker.setdefault(hit.marker, []).append(hit)
@@ -298,10 +299,22 @@ def _findings(
             MarkerFinding(
                 marker=marker,
                 score=weights.pattern_precision.get(best.pattern_id, 0.0),
-                pillar=codebook.pillar_of(codebook.patterns[best.pattern_id]),
-                spans=tuple(sorted({Span(h.start, h.end) for h in hits}, key=lambda s: s.start)),
+                pillar=_pillar(best, codebook),
+                spans=_spans(hits),
                 source=best.source,
                 pattern_ids=tuple(dict.fromkeys(hit.pattern_id for hit in hits)),
             )
         )
     return tuple(findings)
+
+
+def _pillar(hit: MarkerHit, codebook: Codebook) -> str | None:
+    """The pattern's pillar; a hit of the clock has no pattern, and takes the marker's."""
+    pattern = codebook.patterns.get(hit.pattern_id)
+    return codebook.pillar_of(pattern) if pattern else codebook.markers[hit.marker].pillar
+
+
+def _spans(hits: Sequence[MarkerHit]) -> tuple[Span, ...]:
+    """The places of the hits in order; a hit without a place in the text gives none."""
+    places = sorted({(hit.start, hit.end) for hit in hits if hit.start < hit.end})
+    return tuple(Span(start, end) for start, end in places)

@@ -1,0 +1,63 @@
+# Two commands matter: `make run` and `make test`. Both work in a fresh clone with only
+# Python 3.11 (or later) and make; everything goes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    := out
+
+.PHONY: run test lint check system bench docs figures clean
+
+run: $(VENV)/.base
+	@mkdir -p $(OUT)
+	@$(BIN)/rupture score examples/session.vtt
+	@$(BIN)/rupture score examples/session.vtt --format html --out $(OUT) >/dev/null
+	@echo
+	@echo "The report to read: $(OUT)/session.html"
+
+test: $(VENV)/.dev system
+	$(MAKE) --no-print-directory lint check
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: $(VENV)/.dev
+	$(BIN)/pytest -n 2 -ra
+
+# What the tests need from the system: a browser. Installed where we may, else said.
+system:
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null \
+		|| echo "chromium did not install: the browser tests will be skipped"; \
+	else echo "Install chromium (Debian: apt-get install chromium) for the browser tests; the rest runs."; fi
+
+# Speed, memory and cold start on this machine; nothing asserts a time.
+bench: $(VENV)/.dev
+	$(BIN)/python -m training.bench
+
+# The weights and every figure in docs/; needs the AnnoMI text (see README).
+figures: $(VENV)/.dev
+	$(BIN)/rupture fit
+	$(BIN)/rupture patterns --out docs/patterns.md
+	$(BIN)/rupture evaluate --out docs/evaluation.md
+	$(BIN)/rupture fit-roles --evaluate --out docs/roles.md
+
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.base

@@ -105,7 +105,7 @@ def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | N
     stems = ["stdin" if name == STDIN else Path(name).stem for name in names]
     whole = ["stdin" if name == STDIN else Path(name).name for name in names]
     taken: set[str] = set()
-    targets = []
+    targets: list[tuple[str, Path | None, bool]] = []
     for name, stem, full in zip(names, stems, whole, strict=True):
         wanted = stem if stems.count(stem) == 1 else full
         unique, number = wanted, 2
@@ -116,7 +116,7 @@ def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | N
     return targets
 
 
-def _ending(format: str) -> str:  # noqa: A002
+def _ending(format: str) -> str:
     return "txt" if format == "table" else format
 
 

@@ -82,7 +82,7 @@ def score(
         list[str] | None, typer.Option(help="NAME=therapist, NAME=client or NAME=other.")
     ] = None,
     therapist: Annotated[str | None, typer.Option(help="The therapist's name in the file.")] = None,
-    format: Annotated[Format, typer.Option(help="What to write.")] = Format.TABLE,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="What to write.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option(help="Folder for one file a transcript.")] = None,
     attendance: Annotated[
         Attendance | None, typer.Option(help="How the client came to the session.")

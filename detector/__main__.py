@@ -1,0 +1,5 @@
+"""`python -m detector` is `rupture`."""
+
+from detector.cli import main
+
+main()

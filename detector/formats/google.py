@@ -69,14 +69,22 @@ def _has_speakers(result: Element) -> bool:
 
 
 def _holds_all(tagged: list[Element], results: list[Element]) -> bool:
-    """Whether the last result with speakers holds the whole talk.
+    """Whether the last result with speakers repeats every word before it.
 
-    So it does where no other has speakers, and where it begins no later than the first does.
+    So it does where it begins no later than the first, as the recogniser's word times say.
+    Without word times it must at least have as many words.
     """
-    if any(_words(result) for result in results[results.index(tagged[-1]) + 1 :]):
+    last = tagged[-1]
+    before = results[: results.index(last)]
+    if any(_words(result) for result in results[len(before) + 1 :]):
         return False
-    first, last = (_clock(_words(result)[0], _STARTS) for result in (tagged[0], tagged[-1]))
-    return len(tagged) == 1 or (first is not None and last is not None and last <= first)
+    first_word = next((word for result in before for word in _words(result)), None)
+    if first_word is None:
+        return True
+    first, again = _clock(first_word, _STARTS), _clock(_words(last)[0], _STARTS)
+    if first is None or again is None:
+        return len(_words(last)) >= sum(len(_words(result)) for result in before)
+    return again <= first
 
 
 def _read_last(reading: Reading, last: Element, results: list[Element]) -> None:

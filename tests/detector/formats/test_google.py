@@ -48,6 +48,22 @@ def test_every_growing_result_with_speakers_is_superseded_by_the_last() -> None:
     assert [(cue.speaker, cue.text) for cue in transcript.cues] == [("1", "Yes."), ("2", "No.")]
 
 
+def test_a_last_result_that_begins_later_repeats_nothing() -> None:
+    transcript = read(
+        result(word("Yes.", "1s", "2s"), transcript="Yes."),
+        result(word("No.", "3s", "4s", speakerTag=2)),
+    )
+    assert [(cue.speaker, cue.text) for cue in transcript.cues] == [(None, "Yes."), ("2", "No.")]
+
+
+def test_without_word_times_a_shorter_last_result_repeats_nothing() -> None:
+    transcript = read(
+        result({"word": "Yes"}, {"word": "sir."}, transcript="Yes sir."),
+        result({"word": "No.", "speakerTag": 2}),
+    )
+    assert [cue.text for cue in transcript.cues] == ["Yes sir.", "No."]
+
+
 def test_results_that_repeat_nothing_are_all_read() -> None:
     transcript = read(
         result(word("Yes.", "1s", "2s", speakerLabel="1")),

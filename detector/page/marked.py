@@ -19,7 +19,7 @@ _ORDER = (
 )
 """Which kind draws the underline where marks overlap; the title names them all."""
 
-MOST_QUOTED = 700
+MOST_QUOTED = 560
 """Code points of a turn that a card quotes; the transcript has the whole turn."""
 
 

@@ -91,12 +91,14 @@ def feature_words(feature: str, codebook: Codebook) -> str:
     return feature.replace("_", " ").replace(".", ": ")
 
 
-def silences(turn: TurnReport) -> Iterator[str]:
-    """What the clock says of one turn, where it is long enough to be told."""
+def silences(turn: TurnReport, usual_s: float | None = None) -> Iterator[str]:
+    """What the clock says of one turn, where it is long enough to be told.
+
+    `usual_s` is this speaker's middle time before an answer, or None where it is unknown.
+    """
     latency = turn.timing.get("response_latency_s")
     if latency is not None and latency >= _LEAST_LATENCY_S:
-        against = turn.timing.get("response_latency_s" + _RELATIVE)
-        usual = "" if against is None else f"; this speaker's usual is {_s(latency - against)}"
+        usual = "" if usual_s is None else f"; usual in this session: {_s(usual_s)}"
         yield f"Answered after {_s(latency)}{usual}."
     left = turn.timing.get("unanswered_s")
     if left is not None and left >= _LEAST_PAUSE_S:

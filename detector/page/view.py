@@ -3,6 +3,7 @@
 The template only lays out; what is said and what is near what is decided here.
 """
 
+import dataclasses
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,10 @@ from detector.transcript import Role, TimingQuality
 _CONTEXT_REACH = 3
 """Turns before a client's turn in which the therapist's turn is looked for that it answers."""
 
-_MOST_QUOTES = 12
-"""Turns that one card quotes; a longer moment goes on in the transcript."""
+_MOST_QUOTES = 8
+_MOST_ANSWERS = 5
+"""Turns that one card quotes, so that it fits a printed page; a longer moment goes on in the
+transcript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Line:
     moments: tuple[int, ...] = ()
     answers: tuple[int, ...] = ()
     is_context: bool = False
+    is_above: bool = False
     n_skipped: int = 0
 
     @property
@@ -216,16 +220,20 @@ class View:
             number=number,
             moment=moment,
             when=_when(moment.start_s, moment.end_s, own),
-            before=tuple(self._quotes(shown, asked)),
-            after=tuple(self._quotes([turn.index for turn in answers][:_MOST_QUOTES])),
+            before=tuple(self._quotes(shown, context=asked)),
+            after=tuple(self._quotes([turn.index for turn in answers][:_MOST_ANSWERS], shown)),
             n_more=len(quoted | asked) - len(shown),
             markers=tuple(self._markers(moment, own)),
             reasons=reasons(
                 (e for e in highest.evidence if e.label in ("withdrawal", "confrontation")),
                 self.codebook,
             ),
-            silences=tuple(said for turn in own[:1] for said in silences(turn)),
+            silences=tuple(silences(own[0], self._usual_latency_s)),
         )
+
+    @cached_property
+    def _usual_latency_s(self) -> float | None:
+        return _middle(self.report.turns, "response_latency_s", Role.CLIENT)
 
     def _asked(self, turn: TurnReport) -> Sequence[int]:
         """The therapist's turn that a client's turn answers, if one is near."""
@@ -239,14 +247,20 @@ class View:
         ][:1]
 
     def _quotes(
-        self, indexes: Sequence[int], context: Collection[int] = frozenset()
+        self,
+        indexes: Sequence[int],
+        above: Collection[int] = (),
+        *,
+        context: Collection[int] = (),
     ) -> Iterator[Line]:
+        """Lines of a card; those that stand above on it already are named, not quoted again."""
         before: int | None = None
         for index in indexes:
             skipped = 0 if before is None else index - before - 1
-            yield self._line(
+            line = self._line(
                 self.turns[index], quoted=True, context=index in context, skipped=skipped
             )
+            yield dataclasses.replace(line, is_above=index in above)
             before = index
 
     def _markers(self, moment: Moment, own: Sequence[TurnReport]) -> Iterator[tuple[Marker, str]]:

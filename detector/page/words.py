@@ -37,9 +37,9 @@ RESOLUTIONS: Mapping[str, str] = {
 }
 
 RESOLUTION_MEANINGS: Mapping[str, str] = {
-    "repaired": "Later turns answer this moment, and the client comes back to the work.",
-    "partly": "Later turns try to answer this moment; whether it is mended stays open.",
-    "unrepaired": "No later turn was read as an answer to this moment. "
+    "repaired": "Turns that follow answer this moment, and the client comes back to the work.",
+    "partly": "Turns that follow try to answer this moment; no clear return of the client is seen.",
+    "unrepaired": "No turn that follows was read as an answer to this moment. "
     "One may have come without words, or in another session.",
 }
 
@@ -98,7 +98,8 @@ LIMITS = (
     "It reads words and, where the file has them, times. Tone, face, posture and what both know "
     "about each other are not in a transcript.",
     "The labels it learned from came from a language model that followed our codebook, not from "
-    "clinicians. No clinician has checked them yet.",
+    "clinicians. No clinician has checked them yet. The sessions were demonstrations of "
+    "motivational interviewing and invented dialogues.",
     "It misses moments, and some that it marks are none. Recognition errors in the transcript "
     "hide short replies first.",
     "Directness, deference and silence mean different things in different cultures, languages "

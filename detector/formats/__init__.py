@@ -39,11 +39,20 @@ def readers() -> tuple[Reader, ...]:
         deepgram,
         elan,
         google,
+        meet,
+        otter,
+        plain,
         revai,
+        session_text,
+        srt,
+        tabular,
+        teams,
         textgrid,
         twilio,
         vonage,
+        vtt,
         whisper,
+        zoom_text,
     )
 
     return (
@@ -62,6 +71,17 @@ def readers() -> tuple[Reader, ...]:
         *elan.READERS,
         *chat.READERS,
         *textgrid.READERS,
+        *vtt.READERS,
+        *teams.READERS,
+        *meet.READERS,
+        *srt.READERS,
+        *tabular.READERS,
+        *session_text.READERS,
+        *otter.READERS,
+        *zoom_text.CHAT_READERS,
+        *plain.READERS,
+        # Any text with a clock in front looks like these; they come after everything else.
+        *zoom_text.SAVED_READERS,
     )
 
 

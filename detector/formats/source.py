@@ -124,11 +124,16 @@ def open_source(data: bytes, *, filename: str | None = None) -> Source:
     """Decodes text, parses JSON and lists zip members; decides nothing about the format."""
     members, complaint = _zip_members(data)
     text, notes = (None, ()) if members else _decode(data)
-    document, json_complaint = _parse_json(text) if text is not None else (None, "")
+    document, json_complaint = parse_json(text) if text is not None else (None, "")
     if not complaint:
         complaint = json_complaint or ("" if text is not None or members else "binary content")
     if not data.strip():
         complaint = "the file is empty"
+    if any(name.startswith("word/document") for name in members):
+        complaint = (
+            "a Word document that is not laid out as a Teams or Meet transcript; "
+            "save a typed transcript as plain text"
+        )
     return Source(data, filename, text, document, members, complaint, notes)
 
 
@@ -164,9 +169,13 @@ def _decode(data: bytes) -> tuple[str | None, tuple[str, ...]]:
             )
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
         if _is_binary(data):
             return None, ()
+        if error.reason == "unexpected end of data" and not data[: error.start].isascii():
+            return data[: error.start].decode("utf-8"), (
+                "The file breaks off inside its last character.",
+            )
         return data.decode("cp1252", errors="replace"), (
             "The bytes are not UTF-8; read as Windows-1252. Check accented letters.",
         )
@@ -181,7 +190,8 @@ def _is_binary(data: bytes) -> bool:
     return b"\x00" in head or odd > len(head) // 100
 
 
-def _parse_json(text: str) -> tuple[object, str]:
+def parse_json(text: str) -> tuple[object, str]:
+    """The JSON object or list that the text is, and else None with a complaint; never raises."""
     if not text.lstrip().startswith(("{", "[")):
         return None, ""
     try:

@@ -104,9 +104,9 @@ def load_weights() -> Weights:
 
 
 def read_weights(data: bytes) -> Weights:
-    """Weights from the bytes of a `rules.toml`. Raises: CodebookError: a part is missing."""
-    content = tomllib.loads(data.decode("utf-8"))
+    """Weights from the bytes of a `rules.toml`. Raises: CodebookError: it is broken."""
     try:
+        content = tomllib.loads(data.decode("utf-8"))
         steps = {
             step: {name: _read_model(table) for name, table in content[step].items()}
             for step in ("own", "context", "ratings")

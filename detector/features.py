@@ -141,7 +141,8 @@ class _Rows:
         yield "said.first_person", sum(word in _FIRST_PERSON for word in words) * share
         yield "said.second_person", sum(word in _SECOND_PERSON for word in words) * share
         yield "said.negations", math.log1p(words.count("not") + words.count("never"))
-        yield f"said.event{''.join(w for w in words if w in ('[laughs]', '[sighs]'))[:8]}", 1.0
+        event = next((word for word in words if word in ("[laughs]", "[sighs]")), "")
+        yield f"said.event{event}", 1.0
         if words and words[0] in _OPENERS:
             yield f"said.opens_{words[0]}", 1.0
         yield "said.words_vs_own", self._timed(turn.index, "n_words_vs_own")

@@ -1,0 +1,362 @@
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.errors import CodebookError
+from detector.features import read_session
+from detector.markers import MarkerHit, MarkerRules
+from detector.report import LABELS
+from detector.scoring import (
+    FITTED,
+    LinearModel,
+    ScoredSession,
+    context_rows,
+    load_weights,
+    own_logits,
+    read_weights,
+    score_session,
+    sigmoid,
+    summary_row,
+)
+from detector.transcript import Role
+
+ABOUT_WORDS = """
+[own.{label}]
+intercept = {intercept}
+[own.{label}.features]
+"said.few_words" = {{ weight = 2.0, mean = 0.5 }}
+"said.question" = {{ weight = 1.0, mean = 0.0 }}
+"time.response_latency_s" = {{ weight = 3.0, mean = 1.0 }}
+[context.{label}]
+intercept = 0.0
+[context.{label}.features]
+"own" = {{ weight = 1.0, mean = 0.0 }}
+"""
+
+RATING = """
+[ratings.{label}]
+intercept = 1.5
+[ratings.{label}.features]
+"{label}.highest" = {{ weight = 8.0, mean = 0.0 }}
+"""
+
+
+def tiny_toml(version: str) -> str:
+    """Weights on length, questions and latency alone; the second step passes the first on."""
+    head = f"""
+name = "tiny"
+codebook = "{version}"
+[source]
+data = "made by hand"
+[thresholds]
+flag = 0.5
+repair = 0.4
+[pattern_precision]
+"denial.a" = 0.25
+"denial.b" = 0.75
+[pillar_shares.withdrawal]
+goal = 0.0
+task = 1.0
+bond = 0.0
+[pillar_shares.confrontation]
+goal = 0.0
+task = 0.0
+bond = 1.0
+"""
+    steps = [
+        ABOUT_WORDS.format(label=label, intercept=-place) + RATING.format(label=label)
+        for place, label in enumerate(FITTED)
+    ]
+    return head + "".join(steps)
+
+
+@pytest.fixture(scope="module")
+def toml(rules: MarkerRules) -> str:
+    return tiny_toml(rules.codebook.version)
+
+
+@pytest.fixture(scope="module")
+def score(rules: MarkerRules, make_transcript: Any, toml: str) -> Any:
+    """Scores lines with the tiny weights."""
+
+    def score(*lines: str, abstained: dict[int, str] | None = None, **more: Any) -> ScoredSession:
+        read = read_session(make_transcript(*lines, **more), rules)
+        weights = read_weights(toml.encode())
+        return score_session(read, weights, rules.codebook, abstained=abstained)
+
+    return score
+
+
+MODEL = LinearModel(-1.0, ("a", "b"), np.array([2.0, 0.5]), np.array([1.0, 0.0]))
+
+
+def test_a_linear_model_adds_each_features_distance_from_its_mean() -> None:
+    assert MODEL.value([{"a": 3.0, "b": 4.0}, {"a": 1.0}]).tolist() == [5.0, -1.0]
+    assert MODEL.pulls([{"a": 3.0, "b": 4.0}]).tolist() == [[4.0, 2.0]]
+
+
+def test_an_absent_feature_is_zero_and_an_unknown_one_pulls_nowhere() -> None:
+    assert MODEL.value([{}]).tolist() == [-3.0]
+    assert MODEL.value([{"a": math.nan, "b": math.nan}]).tolist() == [-1.0]
+
+
+def test_a_linear_model_of_no_rows_gives_no_values() -> None:
+    assert MODEL.value([]).shape == (0,)
+
+
+def test_a_probability_is_safe_at_both_ends_and_unknown_stays_unknown() -> None:
+    chances = sigmoid(np.array([-1e6, 0.0, 1e6, math.nan]))
+    assert chances[1] == 0.5
+    assert 0.0 < chances[0] < chances[2] < 1.0
+    assert math.isnan(chances[3])
+
+
+def test_weights_are_read_with_their_hash_and_source(toml: str) -> None:
+    weights = read_weights(toml.encode())
+    assert (weights.name, weights.flag_threshold, weights.repair_threshold) == ("tiny", 0.5, 0.4)
+    assert set(weights.own) == set(weights.context) == set(weights.ratings) == set(FITTED)
+    assert weights.source == {"data": "made by hand"}
+    assert weights.sha256 != read_weights(toml.replace("0.75", "0.74").encode()).sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("[thresholds]", "[limits]"),
+        ("flag = 0.5", ""),
+        ('name = "tiny"', ""),
+        ("weight = 2.0,", ""),
+        ("weight = 2.0, mean = 0.5", 'weight = "two", mean = 0.5'),
+        ("intercept = 1.5", 'intercept = "high"'),
+        ("[source]", "[source"),
+        ("[ratings.", "[rankings."),
+    ],
+)
+def test_a_broken_weight_file_is_our_own_error(toml: str, change: tuple[str, str]) -> None:
+    assert change[0] in toml
+    with pytest.raises(CodebookError, match="missing or malformed"):
+        read_weights(toml.replace(*change).encode())
+
+
+def test_weights_that_are_no_text_are_our_own_error() -> None:
+    with pytest.raises(CodebookError, match="missing or malformed"):
+        read_weights(b"\xff\xfe\x00")
+
+
+def test_the_shipped_weights_fit_the_shipped_codebook(rules: MarkerRules) -> None:
+    weights = load_weights()
+    assert weights.codebook == rules.codebook.version
+    assert set(weights.own) == set(weights.context) == set(weights.ratings) == set(FITTED)
+    assert 0.0 < weights.flag_threshold < 1.0
+    for model in (*weights.own.values(), *weights.context.values(), *weights.ratings.values()):
+        assert np.isfinite(model.weights).all()
+        assert np.isfinite(model.means).all()
+
+
+def test_weights_of_another_codebook_are_refused(rules: MarkerRules, make_transcript: Any) -> None:
+    read = read_session(make_transcript("T: a", "C: b"), rules)
+    weights = read_weights(tiny_toml("0.0").encode())
+    with pytest.raises(CodebookError, match=r"tiny: fitted with codebook 0\.0"):
+        score_session(read, weights, rules.codebook)
+
+
+def test_a_turns_score_follows_from_its_own_row(score: Any) -> None:
+    scores = score("T: Hello there my friend.", "C: Yes.").scores
+    logit = 0.0 + 2.0 * (1.0 - 0.5)
+    assert scores["withdrawal"][1] == pytest.approx(1 / (1 + math.exp(-logit)))
+    assert scores["confrontation"][1] == pytest.approx(1 / (1 + math.exp(1 - logit)))
+
+
+def test_an_unknown_latency_pulls_nowhere_and_a_known_one_does(score: Any) -> None:
+    lines = ("T: Hello there my friend.", "C: Yes.")
+    unknown = score(*lines).scores["withdrawal"][1]
+    usual = score(*lines, times=[(0, 1), (1 + math.e - 1, 5)]).scores["withdrawal"][1]
+    slow = score(*lines, times=[(0, 1), (11, 12)]).scores["withdrawal"][1]
+    assert usual == pytest.approx(unknown, abs=1e-6)
+    assert slow > unknown
+
+
+def test_a_label_that_is_not_the_speakers_scores_zero(score: Any) -> None:
+    scores = score("T: Hello?", "C: Yes.", "X: Who is there?").scores
+    assert scores["withdrawal"][0] == scores["confrontation"][0] == 0.0
+    assert scores["resolution"][1] == scores["contribution"][1] == 0.0
+    assert scores["resolution"][0] > 0.0
+    assert [scores[label][2] for label in LABELS] == [0.0] * 5
+
+
+def test_rupture_is_withdrawal_or_confrontation(score: Any) -> None:
+    scores = score("T: Hello?", "C: Yes.", "T: So.", "C: Why do you ask me that now?").scores
+    neither = (1 - scores["withdrawal"]) * (1 - scores["confrontation"])
+    np.testing.assert_allclose(scores["rupture"], 1 - neither)
+
+
+def test_an_abstained_turn_scores_zero_and_counts_nowhere(score: Any) -> None:
+    lines = ["T: Hello?", "C: Yes.", "T: So then.", "C: Why do you ask me that now?"]
+    other = [*lines[:3], "C: Sorry."]
+    one = score(*lines, abstained={3: "inaudible"})
+    two = score(*other, abstained={3: "inaudible"})
+    for label in LABELS:
+        assert one.scores[label][3] == 0.0
+        np.testing.assert_array_equal(one.scores[label], two.scores[label])
+    assert one.rating("withdrawal") == two.rating("withdrawal")
+    assert one.rating("withdrawal") == one.rating("withdrawal", [0, 1, 2])
+
+
+def test_ratings_stay_on_the_scale_and_are_none_where_nothing_is_scored(score: Any) -> None:
+    scored = score("T: Hello there my friend.", "C: Yes.", abstained={0: "a reason"})
+    assert scored.rating("withdrawal") == 5.0
+    assert scored.rating("resolution") == 1.5
+    assert scored.rating("withdrawal", [0]) is None
+    assert score("T: a", abstained={0: "a reason"}).rating("withdrawal") is None
+
+
+def test_a_summary_holds_mean_highest_and_count() -> None:
+    scores = {label: np.array([0.0, 0.5]) for label in FITTED}
+    row = summary_row(scores)
+    assert row["withdrawal.mean"] == pytest.approx(0.5)
+    assert row["withdrawal.highest"] == 0.5
+    assert row["withdrawal.count"] == pytest.approx(math.log1p(0.5))
+    assert len(row) == 3 * len(FITTED)
+
+
+ROLES = np.array([Role.THERAPIST, Role.CLIENT, Role.THERAPIST, Role.CLIENT])
+
+
+def logits_of(values: dict[str, list[float]]) -> dict[str, Any]:
+    nowhere = [math.nan] * 4
+    return {label: np.array(values.get(label, nowhere)) for label in FITTED}
+
+
+def test_a_context_row_holds_the_turns_own_log_odds_and_its_surroundings() -> None:
+    nan = math.nan
+    rows = context_rows(
+        logits_of({"withdrawal": [nan, 0.0, nan, -30.0]}), ROLES, np.ones(4, dtype=bool)
+    )
+    own, alone = rows["withdrawal"][1], rows["withdrawal"][0]
+    assert own["own"] == 0.0
+    assert math.isnan(alone["own"])
+    assert own["withdrawal.before"] == pytest.approx(math.log(0.03 + 0.01))
+    assert own["withdrawal.session"] == pytest.approx(math.log(0.01), abs=1e-6)
+    assert rows["withdrawal"][3]["withdrawal.session"] == pytest.approx(math.log(0.51))
+
+
+def test_a_nearer_neighbour_weighs_more() -> None:
+    keep = 0.5 ** (1 / 4)
+    nan = math.nan
+    logits = logits_of({"withdrawal": [nan, 0.0, nan, nan]})
+    rows = context_rows(logits, ROLES, np.ones(4, dtype=bool))["confrontation"]
+    near, far = (row["withdrawal.before"] for row in (rows[2], rows[3]))
+    expected = math.log((keep * 0.5 + 0.015) / (keep + 0.5) + 0.01)
+    assert near == pytest.approx(expected)
+    assert far < near
+    assert rows[0]["withdrawal.after"] == pytest.approx(
+        math.log((keep * 0.5 + 0.015) / (keep + 0.5) + 0.01)
+    )
+
+
+def test_every_label_has_its_own_rows_over_the_same_surroundings() -> None:
+    rows = context_rows(
+        logits_of({"withdrawal": [math.nan, 1.0, math.nan, 2.0]}), ROLES, np.ones(4, dtype=bool)
+    )
+    for index in range(4):
+        shared = [{k: v for k, v in rows[la][index].items() if k != "own"} for la in FITTED]
+        assert all(row == shared[0] for row in shared)
+        assert all(math.isfinite(value) for value in shared[0].values())
+
+
+def test_only_heard_turns_of_the_right_speaker_have_log_odds(
+    rules: MarkerRules, make_transcript: Any, toml: str
+) -> None:
+    read = read_session(make_transcript("T: a", "C: b", "C: c", "T: d", "C: e"), rules)
+    roles = np.array([turn.role for turn in read.turns])
+    heard = np.array([True, False, True, True])
+    logits = own_logits(read, read_weights(toml.encode()).own, roles, heard)
+    assert np.isnan(logits["withdrawal"]).tolist() == [True, True, True, False]
+    assert np.isnan(logits["resolution"]).tolist() == [False, True, False, True]
+
+
+def test_evidence_is_what_pulled_up_strongest_first(score: Any) -> None:
+    scored = score("T: Hello there my friend.", "C: Why?", times=[(0, 1), (11, 12)])
+    found = scored.evidence(1)
+    pulls = [one.contribution for one in found]
+    assert pulls == sorted(pulls, reverse=True)
+    assert {one.label for one in found} == {"withdrawal", "confrontation"}
+    assert found[0].feature == "time.response_latency_s"
+    assert found[0].contribution == pytest.approx(3 * (math.log1p(10) - 1), abs=1e-4)
+    assert {one.feature for one in scored.evidence(0)} <= {"said.few_words", "said.question"}
+
+
+def test_a_weak_pull_is_no_evidence(score: Any) -> None:
+    assert score("T: Hello there my friend.", "C: That was a long day.").evidence(1) == ()
+
+
+def hit(start: int, end: int, name: str, marker: str = "denial", source: str = "rule") -> MarkerHit:
+    return MarkerHit(1, start, end, marker, name, source)
+
+
+@pytest.fixture(scope="module")
+def findings(rules: MarkerRules, make_transcript: Any, toml: str) -> Any:
+    """The findings of the second turn, as made from these hits."""
+    read = read_session(make_transcript("T: a", "C: some words of the client"), rules)
+
+    def findings(*hits: MarkerHit) -> Any:
+        given = dataclasses.replace(read, hits=((), hits))
+        weights = read_weights(toml.encode())
+        return score_session(given, weights, rules.codebook).findings[1]
+
+    return findings
+
+
+def test_hits_of_one_marker_are_one_finding_with_all_their_places(findings: Any) -> None:
+    (found,) = findings(hit(5, 9, "denial.a"), hit(0, 4, "denial.b"), hit(0, 4, "denial.a"))
+    assert found.marker == "denial"
+    assert [(span.start, span.end) for span in found.spans] == [(0, 4), (5, 9)]
+    assert found.pattern_ids == ("denial.a", "denial.b")
+
+
+def test_a_finding_scores_as_its_surest_pattern(findings: Any) -> None:
+    (found,) = findings(hit(0, 4, "denial.a"), hit(5, 9, "denial.b"))
+    assert found.score == 0.75
+    assert findings(hit(0, 4, "denial.unheard"))[0].score == 0.0
+
+
+def test_moves_and_technical_events_are_no_findings(findings: Any, rules: MarkerRules) -> None:
+    names = rules.codebook.of_kind("move", "technical")
+    assert findings(*(hit(0, 4, f"{name}.x", name) for name in names)) == ()
+
+
+def test_a_hit_of_the_clock_has_the_markers_pillar_and_no_place(
+    findings: Any, rules: MarkerRules
+) -> None:
+    (found,) = findings(hit(0, 0, "timing.unanswered", "minimal_response", "timing"))
+    assert found.spans == ()
+    assert found.source == "timing"
+    assert found.pillar == rules.codebook.markers["minimal_response"].pillar
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("TCXO"), st.text("ab? I'\n🙂א.", min_size=1, max_size=20)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_every_score_is_a_probability_whatever_is_said(
+    rules: MarkerRules, make_transcript: Any, rows: list[tuple[str, str]]
+) -> None:
+    transcript = make_transcript(*[f"{who}: a{text}" for who, text in rows])
+    scored = score_session(read_session(transcript, rules), load_weights(), rules.codebook)
+    for label in LABELS:
+        assert np.isfinite(scored.scores[label]).all()
+        assert ((scored.scores[label] >= 0) & (scored.scores[label] <= 1)).all()
+    for label in FITTED:
+        assert 1.0 <= scored.rating(label) <= 5.0
+
+
+def test_a_repr_of_a_scored_session_shows_no_speech(score: Any) -> None:
+    assert "canary" not in repr(score("C: canary canary"))

@@ -56,7 +56,7 @@ def find_moments(scored: ScoredSession) -> tuple[Moment, ...]:
     """The session's moments, in order of time."""
     turns, threshold = scored.read.turns, scored.weights.flag_threshold
     found = list(stretches(turns, scored.scores["rupture"], threshold, scored.abstained))
-    ends = [stretch[0].index for stretch in found[1:]] + [len(turns)]
+    ends = [*(stretch[0].index for stretch in found), len(turns)][1:]
     return tuple(_moment(scored, own, until) for own, until in zip(found, ends, strict=True))
 
 

@@ -5,7 +5,7 @@ rest is fine, but in at least one file nobody says who the therapist is.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -60,19 +60,18 @@ def _offer_other_rooms(asked: Iterable[str]) -> None:
     for point in entry_points(group="rupture.commands"):
         if point.name not in known:
             wanted = point.name in asked
-            command = point.load() if wanted else _Deferred(point.name)
+            command = point.load() if wanted else _deferred(point.name)
             app.command(point.name, rich_help_panel="Researchers")(command)
 
 
-class _Deferred:
+def _deferred(name: str) -> Callable[[], None]:
     """Stands for a command that was not asked for, so that `--help` lists it."""
 
-    def __init__(self, name: str) -> None:
-        self.__name__ = name
-        self.__doc__ = f"See `rupture {name} --help`."
-
-    def __call__(self) -> None:
+    def command() -> None:
         raise typer.Exit(2)
+
+    command.__doc__ = f"See `rupture {name} --help`."
+    return command
 
 
 @app.command()

@@ -63,7 +63,8 @@ class Pattern:
         id: `marker.name`, unique.
         marker: the code it is a sign of.
         phrases: wordings, all spelled out from their `(a|b|)` alternatives.
-        tokens: spaCy Matcher patterns over the spoken words, where phrases cannot say it.
+        tokens: spaCy Matcher patterns over the spoken words, where phrases cannot say it; in
+            the files also in the short form of `read_slots`.
         pillar: overrides the marker's.
         whole_turn: the match must be all that was said, hesitations aside.
         at_start: the match must open the turn, or follow only short replies such as "no".
@@ -172,7 +173,9 @@ def _read_pattern(entry: dict[str, Any]) -> Pattern:
     if len(spelled) > _MAX_PHRASES:
         raise CodebookError(pattern_id, f"spells out {len(spelled)} phrases")
     values["phrases"] = tuple(dict.fromkeys(spelled))
-    values["tokens"] = tuple(tuple(row) for row in entry.get("tokens", []))
+    values["tokens"] = tuple(
+        read_slots(row) if isinstance(row, str) else tuple(row) for row in entry.get("tokens", [])
+    )
     for key in ("after", "not_after", "examples", "counterexamples"):
         values[key] = tuple(entry.get(key, ()))
     try:
@@ -191,6 +194,26 @@ def spell_out(text: str) -> Iterator[str]:
     parts = [part.split("|") for part in re.split(r"[()]", text)]
     for choice in itertools.product(*parts):
         yield " ".join(" ".join(choice).split())
+
+
+def read_slots(text: str) -> tuple[dict[str, Any], ...]:
+    """A Matcher pattern from its short form: `i just|really* do not want|need`.
+
+    Blanks part the slots. A slot is one word of several; a last `?` makes it optional, `*` lets
+    it come any number of times, `+` at least once. `_` is any word. Words are matched as the
+    speech reader leaves them, contractions open.
+    """
+    return tuple(_slot(part) for part in text.split())
+
+
+def _slot(part: str) -> dict[str, Any]:
+    words = part.rstrip("?*+")
+    slot: dict[str, Any] = {"ORTH": {"IN": words.split("|")}}
+    if words == "_":
+        slot = {"ORTH": {"NOT_IN": [".", "?", "!", "…"]}}
+    elif "|" not in words:
+        slot = {"ORTH": words}
+    return {**slot, "OP": part[-1]} if part != words else slot
 
 
 def _read_spoken(entry: dict[str, Any]) -> Spoken:

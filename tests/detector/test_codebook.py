@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from detector import codebook
-from detector.codebook import KINDS, PILLARS, Codebook, load_codebook, spell_out
+from detector.codebook import KINDS, PILLARS, Codebook, load_codebook, read_slots, spell_out
 from detector.errors import CodebookError
 
 HEAD = """
@@ -155,3 +155,19 @@ def test_a_marker_of_unknown_kind_or_role_is_refused(load: Load, change: tuple[s
 )
 def test_alternatives_are_spelled_out(text: str, wordings: list[str]) -> None:
     assert list(spell_out(text)) == wordings
+
+
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("not", [{"ORTH": "not"}]),
+        ("do|did", [{"ORTH": {"IN": ["do", "did"]}}]),
+        ("really?", [{"ORTH": "really", "OP": "?"}]),
+        ("just|really*", [{"ORTH": {"IN": ["just", "really"]}, "OP": "*"}]),
+        ("i _+", [{"ORTH": "i"}, {"ORTH": {"NOT_IN": [".", "?", "!", "…"]}, "OP": "+"}]),
+    ],
+)
+def test_the_short_form_of_a_token_pattern_is_read_slot_by_slot(
+    text: str, slots: list[dict[str, object]]
+) -> None:
+    assert list(read_slots(text)) == slots

@@ -44,6 +44,29 @@ def make_transcript() -> MakeTranscript:
     return build
 
 
+DIALOGUE = (
+    "T: How have you been feeling about the work we do here?",
+    "C: Fine, I guess.",
+    "T: Tell me more about what fine means for you.",
+    "C: I don't know. I don't think this is helping me, to be honest.",
+    "T: You should have told me that weeks ago, and you need to do the exercises.",
+    "C: You're not listening to me. You never listen.",
+    "T: I'm glad you said that. I think I pushed you too hard, and I am sorry about it.",
+    "C: Okay. I felt hurt when you said it, and it is a relief to tell you.",
+    "T: What would be more useful to you in the time that we have left today?",
+    "C: I would like to talk about my sister, because that is what keeps me awake at night.",
+    "T: So we work on the sleep first, and the aim is that you get through the week.",
+    "C: Yes, that is what I want, and I can try to write down when I wake up.",
+)
+"""An invented session of twelve turns, with a strain of both kinds and a repair."""
+
+
+@pytest.fixture(scope="session")
+def dialogue() -> tuple[str, ...]:
+    """Lines of an invented session with strain and repair."""
+    return DIALOGUE
+
+
 @pytest.fixture(scope="session")
 def rules() -> MarkerRules:
     """The codebook's patterns, compiled once."""

@@ -1,0 +1,318 @@
+import json
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector import Detector, Report, Role, UnknownRole, read_transcript
+from detector.pipeline import ATTENDANCE, LIMITS, code_version
+from detector.report import CLIENT_LABELS, LABELS, THERAPIST_LABELS
+
+
+@pytest.fixture(scope="module")
+def report(detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]) -> Report:
+    times = [(6.0 * n, 6.0 * n + 5.0) for n in range(len(dialogue))]
+    return detector.analyze(make_transcript(*dialogue, times=times))
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return json.loads((files("detector") / "report.schema.json").read_text("utf-8"))
+
+
+def canonical(*turns: dict[str, Any]) -> bytes:
+    return json.dumps({"turns": turns}).encode()
+
+
+def check(report: Report) -> None:
+    """What holds of every report, whatever was said."""
+    for turn in report.turns:
+        if turn.abstained:
+            assert set(turn.scores.values()) == {None}
+            assert turn.markers == turn.evidence == ()
+            continue
+        scores: dict[str, Any] = dict(turn.scores)
+        assert all(0.0 <= value <= 1.0 for value in scores.values())
+        both = 1 - (1 - scores["withdrawal"]) * (1 - scores["confrontation"])
+        assert scores["rupture"] == pytest.approx(both)
+        others = CLIENT_LABELS if turn.role is Role.THERAPIST else THERAPIST_LABELS
+        assert all(scores[label] == 0.0 for label in others)
+        for marker in turn.markers:
+            assert 0.0 <= marker.score <= 1.0
+            assert all(0 <= s.start < s.end <= len(turn.text) for s in marker.spans)
+    seen = [index for segment in report.segments for index in segment.turn_indexes]
+    assert seen == [turn.index for turn in report.turns]
+    for moment in report.moments:
+        assert {report.turns[index].role for index in moment.turn_indexes} == {Role.CLIENT}
+        assert 0.0 <= moment.score <= 1.0
+        assert all(index > moment.turn_indexes[0] for index in moment.repair_turn_indexes)
+
+
+def test_a_report_holds_what_every_report_must(report: Report) -> None:
+    check(report)
+    assert [turn.index for turn in report.turns] == list(range(12))
+
+
+def test_a_report_follows_its_published_schema(report: Report, schema: Any) -> None:
+    jsonschema.validate(json.loads(report.to_json()), schema)
+
+
+def test_the_json_of_a_report_knows_no_nan(report: Report) -> None:
+    assert "NaN" not in report.to_json()
+    assert json.loads(report.to_json())["schema"] == "rupture-report/1"
+
+
+def test_a_report_says_what_made_it(report: Report, detector: Detector) -> None:
+    made = report.provenance
+    assert made.codebook == detector.codebook.version
+    assert len(made.checkpoint_sha256) == len(made.transcript_sha256) == 64
+    assert made.code == code_version()
+    assert report.limits == LIMITS
+
+
+def test_rows_are_one_for_each_turn_and_label(report: Report) -> None:
+    rows = report.to_rows()
+    assert len(rows) == len(report.turns) * len(LABELS)
+    assert [row["label"] for row in rows[:5]] == list(LABELS)
+
+
+def test_scores_differ_from_turn_to_turn(report: Report) -> None:
+    ruptures = [turn.scores["rupture"] for turn in report.turns if turn.role is Role.CLIENT]
+    assert len(set(ruptures)) > 1
+
+
+def test_given_cue_ids_come_back_each_in_its_turn(detector: Detector) -> None:
+    data = canonical(
+        {"speaker": "Ann", "role": "therapist", "text": "How are you?", "cue_id": "x-1"},
+        {"speaker": "Bo", "role": "client", "text": "Fine, I guess.", "cue_id": "x-2"},
+        {"speaker": "Bo", "role": "client", "text": "Not really.", "cue_id": "x-3"},
+    )
+    report = detector.analyze(read_transcript(data))
+    assert [turn.cue_ids for turn in report.turns] == [("x-1",), ("x-2", "x-3")]
+    assert report.to_dict()["turns"][1]["cue_ids"] == ["x-2", "x-3"]
+
+
+def test_two_fresh_processes_give_the_same_bytes(tmp_path: Path, dialogue: tuple[str, ...]) -> None:
+    turns = [{"speaker": line[0], "text": line[3:]} for line in dialogue]
+    path = tmp_path / "a.json"
+    path.write_bytes(canonical(*turns))
+    made = [
+        subprocess.run(
+            [sys.executable, "-m", "detector", "score", str(path), "--format", "json"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert made[0] == made[1]
+    assert json.loads(made[0])["turns"]
+
+
+@pytest.mark.parametrize("attendance", ATTENDANCE)
+def test_attendance_is_reported_and_noted_where_it_may_mean_something(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...], attendance: str
+) -> None:
+    report = detector.analyze(make_transcript(*dialogue), attendance=attendance)
+    assert report.session.attendance == attendance
+    noted = any("Attendance is given" in note for note in report.notes)
+    assert noted is (attendance != "attended")
+
+
+def test_attendance_that_nobody_gave_is_none(report: Report) -> None:
+    assert report.session.attendance is None
+    assert not any("Attendance" in note for note in report.notes)
+
+
+def test_an_unknown_attendance_is_refused(detector: Detector, make_transcript: Any) -> None:
+    with pytest.raises(ValueError, match="attendance must be one of attended"):
+        detector.analyze(make_transcript("T: a", "C: b"), attendance="bored")
+
+
+def test_a_turn_of_another_role_is_abstained_from(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    transcript = make_transcript(*dialogue, "O: I only translate what she has said to you.")
+    report = detector.analyze(transcript)
+    check(report)
+    assert report.turns[-1].abstained == "the speaker's role is other"
+    assert any("1 turns are not scored" in note for note in report.notes)
+
+
+def test_a_turn_that_nobody_could_hear_is_abstained_from(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    report = detector.analyze(make_transcript(*dialogue, "T: [inaudible]", "C: ..."))
+    check(report)
+    assert [turn.abstained for turn in report.turns[-2:]] == ["inaudible", "no words"]
+
+
+GERMAN = (
+    "T: Wie geht es Ihnen heute, und was hat sich seit dem letzten Mal verändert?",
+    "C: Ich weiß nicht so recht, irgendwie war die ganze Woche ziemlich schwer für mich.",
+    "T: Erzählen Sie mir bitte mehr davon, was genau war denn so schwer für Sie?",
+    "C: Meine Schwester hat nicht angerufen, und ich konnte die ganze Nacht nicht schlafen.",
+)
+
+
+def test_talk_in_another_language_gets_no_scores_and_a_note(
+    detector: Detector, make_transcript: Any, schema: Any
+) -> None:
+    report = detector.analyze(make_transcript(*GERMAN))
+    check(report)
+    assert all((turn.abstained or "").startswith("not English") for turn in report.turns)
+    assert report.moments == report.strengths == ()
+    assert report.session.withdrawal is None
+    assert report.session.pillars["bond"]["strain"] is None
+    assert any("not English" in note for note in report.notes)
+    jsonschema.validate(json.loads(report.to_json()), schema)
+
+
+def test_one_speaker_without_a_role_is_refused(detector: Detector, make_transcript: Any) -> None:
+    with pytest.raises(UnknownRole) as caught:
+        detector.analyze(make_transcript("A: Hello there.", "A: And again."))
+    assert caught.value.speakers == ("A",)
+
+
+def test_one_speaker_whose_role_is_given_is_scored_with_a_note(
+    detector: Detector, make_transcript: Any
+) -> None:
+    transcript = make_transcript("A: I don't think this is helping me at all.")
+    report = detector.analyze(transcript, roles={"A": Role.CLIENT})
+    check(report)
+    assert report.turns[0].scores["rupture"] is not None
+    assert any("one side" in note.lower() for note in report.notes)
+
+
+def test_three_speakers_without_roles_are_refused_and_named(
+    detector: Detector, make_transcript: Any
+) -> None:
+    lines = [f"{who}: We talked about it for a long time today." for who in "ABDABD"]
+    with pytest.raises(UnknownRole) as caught:
+        detector.analyze(make_transcript(*lines))
+    assert set(caught.value.speakers) == {"A", "B", "D"}
+
+
+def test_a_third_speaker_mapped_to_other_lets_the_rest_be_scored(
+    detector: Detector, make_transcript: Any
+) -> None:
+    lines = [f"{who}: We talked about it for a long time today." for who in "ABDABD"]
+    roles = {"A": Role.THERAPIST, "B": Role.CLIENT, "D": Role.OTHER}
+    report = detector.analyze(make_transcript(*lines), roles=roles)
+    check(report)
+    assert [turn.abstained is None for turn in report.turns] == [True, True, False] * 2
+
+
+def test_cues_without_any_speaker_are_refused(detector: Detector) -> None:
+    transcript = read_transcript(
+        b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello there.\n\n00:03.000 --> 00:04.000\nAnd again.\n"
+    )
+    with pytest.raises(UnknownRole, match="speakers found: none"):
+        detector.analyze(transcript)
+
+
+def test_swapped_roles_swap_whose_labels_they_are(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...], report: Report
+) -> None:
+    roles = {"T": Role.CLIENT, "C": Role.THERAPIST}
+    swapped = detector.analyze(make_transcript(*dialogue), roles=roles)
+    check(swapped)
+    assert swapped.roles.source == "given"
+    for one, other in zip(report.turns, swapped.turns, strict=True):
+        assert {one.role, other.role} == {Role.CLIENT, Role.THERAPIST}
+        assert (one.scores["rupture"] == 0.0) is not (other.scores["rupture"] == 0.0)
+
+
+def test_a_stray_speaker_of_no_role_is_not_scored_and_noted(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    report = detector.analyze(make_transcript(*dialogue, "X: Hm."))
+    check(report)
+    assert report.turns[-1].abstained == "the speaker's role is unknown"
+    assert report.roles.assigned["X"] is Role.UNKNOWN
+
+
+def test_what_the_clock_cannot_carry_is_none_and_noted(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    report = detector.analyze(make_transcript(*dialogue))
+    assert report.turns[1].timing["response_latency_s"] is None
+    assert report.turns[1].timing["n_words"] == 3.0
+    assert "pause_before_s" in report.features_unavailable
+    assert any("no times" in note for note in report.notes)
+
+
+def test_the_window_sets_the_length_of_a_segment(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    transcript = make_transcript(*dialogue, every_s=10.0)
+    assert len(detector.analyze(transcript).segments) == 1
+    assert len(detector.analyze(transcript, window_s=30.0).segments) == 4
+
+
+def test_a_segment_scores_that_at_least_one_turn_carries_the_label(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    report = detector.analyze(make_transcript(*dialogue))
+    (segment,) = report.segments
+    none_of_them = 1.0
+    for turn in report.turns:
+        none_of_them *= 1 - (turn.scores["rupture"] or 0.0)
+    assert segment.scores["rupture"] == pytest.approx(1 - none_of_them)
+
+
+def test_notes_of_the_reader_and_what_was_dropped_reach_the_report(detector: Detector) -> None:
+    data = canonical(
+        {"speaker": "T", "role": "therapist", "text": "How are you?", "start_s": -1.0},
+        {"speaker": "C", "role": "client", "text": "  "},
+        {"speaker": "C", "role": "client", "text": "Fine, I guess."},
+    )
+    notes = " ".join(detector.analyze(read_transcript(data)).notes)
+    assert "1 parts of the file are not speech: empty text." in notes
+    assert "starts below 0" in notes
+
+
+def test_a_detector_keeps_nothing_between_sessions(
+    detector: Detector, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    first = detector.analyze(make_transcript(*dialogue)).to_json()
+    detector.analyze(make_transcript(*GERMAN))
+    assert detector.analyze(make_transcript(*dialogue)).to_json() == first
+
+
+sayings = st.sampled_from(
+    [
+        "Fine.",
+        "I don't think this is helping me.",
+        "You never listen.",
+        "I'm glad you said that. I pushed too hard.",
+        "Sorry, you froze for a second.",
+        "[laughs]",
+        "🙂",
+        "שלום",
+        "How do you feel about that?",
+        "um",
+    ]
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from("TCO"), sayings), min_size=1, max_size=15), st.booleans())
+def test_what_every_report_must_hold_holds_whatever_is_said(
+    detector: Detector, make_transcript: Any, rows: list[tuple[str, str]], timed: bool
+) -> None:
+    lines = [
+        "T: What is it that you would like to do with the time we have today?",
+        "C: I would like to talk about what happened, and how I felt about it.",
+        *(f"{who}: {text}" for who, text in rows),
+    ]
+    times = [(5.0 * n, 5.0 * n + 4.0) for n in range(len(lines))] if timed else ()
+    report = detector.analyze(make_transcript(*lines, times=times))
+    check(report)
+    assert "NaN" not in report.to_json()

@@ -58,13 +58,32 @@ class MarkerRules:
         self._vocab = self.speech.vocab
         self._phrases = PhraseMatcher(self._vocab)
         self._tokens = Matcher(self._vocab)
-        texts = {pattern.id: pattern.phrases for pattern in self.codebook.patterns.values()}
+        self._written: dict[str, tuple[str, ...]] = {}
         for pattern in self.codebook.patterns.values():
-            docs = [self._doc(spoken) for spoken in self.speech.read_all(texts[pattern.id])]
-            if docs:
+            if docs := self._phrase_docs(pattern):
                 self._phrases.add(pattern.id, docs)
             if pattern.tokens:
                 self._tokens.add(pattern.id, [list(row) for row in pattern.tokens])
+
+    def _phrase_docs(self, pattern: Pattern) -> list["Doc"]:
+        """The pattern's phrases as spoken words.
+
+        Tens of thousands of phrases share a few hundred written words: each is read once.
+        """
+        from spacy.tokens import Doc
+
+        docs = []
+        for phrase in pattern.phrases:
+            words = [word for written in phrase.split() for word in self._spoken_words(written)]
+            docs.append(Doc(self._vocab, words=words))
+        return docs
+
+    def _spoken_words(self, written: str) -> tuple[str, ...]:
+        known = self._written.get(written)
+        if known is None:
+            known = tuple(word.text for word in self.speech.read(written).words)
+            self._written[written] = known
+        return known
 
     def find(self, turns: Sequence[Turn]) -> tuple[tuple[MarkerHit, ...], ...]:
         """The hits of each turn: shape (n_turns,), each in order of place.

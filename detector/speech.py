@@ -111,7 +111,8 @@ class SpeechReader:
 
     def _words(self, doc: "Doc") -> Iterator[SpokenWord]:
         for token in doc:
-            text = token.norm_.lower()
+            # spaCy reads "didn't" as "do not", which would lose that it is over.
+            text = "did" if token.lower_ == "did" else token.norm_.lower()
             start, end = token.idx, token.idx + len(token)
             if text and text[0] in SENTENCE_ENDS:
                 yield SpokenWord(text[0], start, end)

@@ -209,17 +209,16 @@ def _json_line(report: Report, name: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with tempfile.NamedTemporaryFile(
+    """Writes a file whole or not at all, also where the process is interrupted."""
+    file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it must outlive its own closing
         "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-    ) as file:
-        try:
+    )
+    try:
+        with file:
             file.write(text)
-            file.flush()
-            os.replace(file.name, path)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        os.replace(file.name, path)
+    finally:
+        Path(file.name).unlink(missing_ok=True)
 
 
 def explain(name: str, index: int, *, roles: Mapping[str, str], therapist: str | None) -> str:

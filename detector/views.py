@@ -47,9 +47,11 @@ def as_csv(report: Report, *, file: str | None = None, header: bool = True) -> s
 def _cell(value: object) -> object:
     if value is None:
         return "NA"
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    # The csv module leaves a carriage return unquoted, and readers take it for a line's end.
+    text = value.replace("\r", " ")
+    return f"'{text}" if value.startswith(_FORMULA_STARTS) else text
 
 
 def as_table(report: Report, *, width: int = 100) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detector.codebook import Codebook, Pattern, load_codebook
-from detector.speech import SpeechReader, SpokenTurn, is_word
+from detector.speech import SENTENCE_ENDS, SpeechReader, SpokenTurn, is_word
 from detector.transcript import Role, Turn
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class MarkerRules:
         known = self._written.get(written)
         if known is None:
             known = tuple(word.text for word in self.speech.read(written).words)
+            if written in SENTENCE_ENDS:  # alone it ends nothing, and would be dropped
+                known = (written,)
             self._written[written] = known
         return known
 

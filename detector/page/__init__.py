@@ -15,7 +15,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from detector.codebook import load_codebook
-from detector.page import words
+from detector.page import facts, words
 from detector.page.view import View
 from detector.report import Report
 
@@ -37,7 +37,9 @@ def render(report: Report, *, title: str = _TITLE) -> str:
         text, which is valid UTF-8 even where the session holds half surrogates.
     """
     view = View(report, load_codebook())
-    page = _template().render(view=view, report=report, title=title, words=words, **_inlined())
+    page = _template().render(
+        view=view, report=report, title=title, facts=facts, words=words, **_inlined()
+    )
     return page.encode("utf-8", "replace").decode("utf-8")
 
 

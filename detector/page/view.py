@@ -4,7 +4,6 @@ The template only lays out; what is said and what is near what is decided here.
 """
 
 import dataclasses
-import statistics
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from functools import cached_property
 
 from detector.codebook import Codebook, Marker
 from detector.page import marked, words
+from detector.page.facts import middle
 from detector.page.reasons import Reason, reasons, silences
-from detector.page.strip import Strip, draw, reach
+from detector.page.strip import Strip, draw
 from detector.report import Moment, Report, SegmentReport, Strength, TurnReport
-from detector.transcript import Role, TimingQuality
+from detector.transcript import Role
 
 _CONTEXT_REACH = 3
 """Turns before a client's turn in which the therapist's turn is looked for that it answers."""
@@ -75,16 +75,6 @@ class PillarView:
     strain: float | None
     moments: tuple[MomentView, ...]
     strengths: tuple[tuple[Strength, Marker, Line], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """A measure's middle value for therapist and client; None where it was not measured."""
-
-    title: str
-    unit: str
-    therapist: float | None
-    client: float | None
 
 
 @dataclass(frozen=True)
@@ -147,38 +137,6 @@ class View:
         used |= {one.marker for one in self.report.strengths}
         return tuple(one for one in self.codebook.markers.values() if one.id in used)
 
-    @cached_property
-    def length(self) -> str:
-        """How long the session was, or empty where no time is known."""
-        first, last = reach(self.report.turns)
-        if self.report.timing_quality is TimingQuality.NONE or last <= first:
-            return ""
-        return f"{words.length(last - first)}, {words.clock(first)} to {words.clock(last)}"
-
-    @cached_property
-    def count(self) -> str:
-        """How many turns, whose, and how many were not scored."""
-        turns = self.report.turns
-        parts = [
-            f"{n} {words.ROLES[role].lower()}"
-            for role in Role
-            if (n := sum(turn.role is role for turn in turns))
-        ]
-        skipped = sum(turn.abstained is not None for turn in turns)
-        said = f"{words.counted(len(turns), 'turn')}: {words.listed(parts)}"
-        return f"{said}; {skipped} not scored" if skipped else said
-
-    @cached_property
-    def paces(self) -> tuple[Pace, ...]:
-        """Middle values of what the clock supports, by role."""
-        found = []
-        for name, title in words.MEASURES.items():
-            pair = [_middle(self.report.turns, name, r) for r in (Role.THERAPIST, Role.CLIENT)]
-            if any(value is not None for value in pair) and name not in _RARE:
-                unit = {"speech_rate_wps": "words a second", "n_words": "words"}.get(name, "s")
-                found.append(Pace(title, unit, *pair))
-        return tuple(found)
-
     def segment_moments(self, segment: SegmentReport) -> tuple[MomentView, ...]:
         """The moments that begin in a segment."""
         held = set(segment.turn_indexes)
@@ -233,7 +191,7 @@ class View:
 
     @cached_property
     def _usual_latency_s(self) -> float | None:
-        return _middle(self.report.turns, "response_latency_s", Role.CLIENT)
+        return middle(self.report.turns, "response_latency_s", Role.CLIENT)
 
     def _asked(self, turn: TurnReport) -> Sequence[int]:
         """The therapist's turn that a client's turn answers, if one is near."""
@@ -299,10 +257,6 @@ class View:
         )
 
 
-_RARE = ("overlap_s", "unanswered_s", "pause_within_s")
-"""Measures that are 0 in most turns, so that a middle value says nothing."""
-
-
 def _numbers(turn_indexes: Iterable[Sequence[int]]) -> Mapping[int, tuple[int, ...]]:
     found: dict[int, tuple[int, ...]] = {}
     for number, indexes in enumerate(turn_indexes, start=1):
@@ -317,8 +271,3 @@ def _when(start_s: float | None, end_s: float | None, own: Sequence[TurnReport])
         return f"turn {first}" if first == last else f"turns {first} to {last}"
     until = "" if end_s is None else words.clock(end_s)
     return words.clock(start_s) + (f"–{until}" if until and until != words.clock(start_s) else "")
-
-
-def _middle(turns: Sequence[TurnReport], name: str, role: Role) -> float | None:
-    known = [v for t in turns if t.role is role and (v := t.timing.get(name)) is not None]
-    return statistics.median(known) if known else None

@@ -1,8 +1,10 @@
 """A realistic report on an invented session, made by hand from the session's own labels."""
 
+import dataclasses
+import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,40 @@ def _strengths(turns: tuple[TurnReport, ...]) -> Iterator[Strength]:
 def invented_report() -> Report:
     """A thirteen-minute session with moments of all kinds, some of them repaired."""
     return report_of(_SESSION.read_text("utf-8").splitlines())
+
+
+def longer(report: Report, n_turns: int) -> Report:
+    """The session said over and over, on one clock."""
+    n_own, span_s = len(report.turns), 800.0
+    turns = [
+        dataclasses.replace(
+            turn,
+            index=index,
+            start_s=(turn.start_s or 0.0) + span_s * (index // n_own),
+            end_s=(turn.end_s or 0.0) + span_s * (index // n_own),
+        )
+        for index in range(n_turns)
+        for turn in (report.turns[index % n_own],)
+    ]
+    moments = [
+        dataclasses.replace(
+            moment,
+            turn_indexes=tuple(i + shift for i in moment.turn_indexes),
+            repair_turn_indexes=tuple(i + shift for i in moment.repair_turn_indexes),
+        )
+        for shift in range(0, n_turns - n_own + 1, n_own)
+        for moment in report.moments
+    ]
+    segments = [
+        dataclasses.replace(segment, index=number)
+        for number, segment in enumerate(report.segments * (n_turns // n_own))
+    ]
+    return dataclasses.replace(
+        report, turns=tuple(turns), moments=tuple(moments), segments=tuple(segments)
+    )
+
+
+@pytest.fixture(scope="session")
+def make_longer(invented_report: Report) -> Callable[[int], Report]:
+    """The invented session said over and over, up to a number of turns."""
+    return functools.partial(longer, invented_report)

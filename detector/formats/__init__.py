@@ -5,6 +5,7 @@ reader must keep, `read_transcript` checks: cues understood + cues dropped with 
 = cues in the file.
 """
 
+import dataclasses
 import hashlib
 import itertools
 from pathlib import Path
@@ -89,7 +90,8 @@ def read_transcript(data: bytes | str | Path, *, filename: str | None = None) ->
     """Reads one session from bytes, a path, or text that is already decoded.
 
     Args:
-        data: the file's bytes; a `Path` to read them from; or its text.
+        data: the file's bytes; a path to read them from, as `Path` or as text that names an
+            existing file; or the transcript's own text.
         filename: only a name to show. The format is told by content.
 
     Returns: the transcript, cues in the order of the talk, roles UNKNOWN where the file
@@ -113,12 +115,22 @@ def read_transcript(data: bytes | str | Path, *, filename: str | None = None) ->
 
 
 def _raw_bytes(data: bytes | str | Path) -> bytes:
+    if isinstance(data, str) and _names_a_file(data):
+        data = Path(data)
     if isinstance(data, Path):
         size = data.stat().st_size
         if size > MAX_BYTES:
             raise TranscriptTooLarge(size, MAX_BYTES, "bytes")
         return data.read_bytes()
     return data.encode("utf-8", errors="surrogatepass") if isinstance(data, str) else data
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether one short line is the name of a file that is there."""
+    try:
+        return len(text) < 1024 and "\n" not in text and Path(text).is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _find_reader(source: Source) -> Reader:
@@ -139,11 +151,12 @@ def _finish(reader: Reader, reading: Reading, source: Source) -> Transcript:
     if not reading.cues:
         raise EmptyTranscript(len(reading.dropped))
     cues, notes = _with_unique_ids(reading.cues)
+    cues, more_notes = _without_copied_times(cues)
     transcript = Transcript(
         format=reader.name,
         cues=cues,
         dropped=tuple(reading.dropped),
-        notes=(*source.notes, *reading.notes, *reading.mended, *notes),
+        notes=(*source.notes, *reading.notes, *reading.mended, *notes, *more_notes),
         sha256=hashlib.sha256(source.data).hexdigest(),
         speech_ends=reading.speech_ends,
     )
@@ -155,10 +168,23 @@ def _with_unique_ids(cues: list[Cue]) -> tuple[tuple[Cue, ...], tuple[str, ...]]
     if len({cue.cue_id for cue in cues}) == len(cues):
         return tuple(cues), ()
     numbered = (
-        Cue(str(place), c.speaker, c.text, c.start_s, c.end_s, c.words, c.role)
-        for place, c in enumerate(cues, start=1)
+        dataclasses.replace(cue, cue_id=str(place)) for place, cue in enumerate(cues, start=1)
     )
     return tuple(numbered), ("The file repeats cue ids; cues are numbered by their place instead.",)
+
+
+def _without_copied_times(cues: tuple[Cue, ...]) -> tuple[tuple[Cue, ...], tuple[str, ...]]:
+    """Word times that only repeat their cue's are no word times: such cues keep none."""
+    copied = {cue.cue_id for cue in cues if _has_copied_times(cue)}
+    if not copied:
+        return cues, ()
+    kept = (dataclasses.replace(c, words=()) if c.cue_id in copied else c for c in cues)
+    return tuple(kept), (f"In {len(copied)} cues every word has the cue's times; left out.",)
+
+
+def _has_copied_times(cue: Cue) -> bool:
+    spans = {(word.start_s, word.end_s) for word in cue.words if word.end_s is not None}
+    return len(cue.words) > 1 and spans == {(cue.start_s, cue.end_s)}
 
 
 def _in_order(transcript: Transcript) -> Transcript:
@@ -174,11 +200,5 @@ def _in_order(transcript: Transcript) -> Transcript:
     if transcript.timing_quality is TimingQuality.START_ONLY or len(starts) < len(transcript.cues):
         return transcript.with_notes(f"{n_back} cues start before the one above; order kept.")
     ordered = sorted(transcript.cues, key=lambda cue: cue.start_s or 0.0)
-    return Transcript(
-        transcript.format,
-        tuple(ordered),
-        transcript.dropped,
-        (*transcript.notes, f"{n_back} cues were out of order and were sorted by start."),
-        transcript.sha256,
-        transcript.speech_ends,
-    )
+    note = f"{n_back} cues were out of order and were sorted by start."
+    return dataclasses.replace(transcript, cues=tuple(ordered)).with_notes(note)

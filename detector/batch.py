@@ -17,6 +17,7 @@ from detector.formats import MAX_BYTES, read_transcript
 from detector.pipeline import Detector
 from detector.report import Report
 from detector.transcript import Role, Transcript
+from detector.views import as_csv, as_table, csv_header
 
 STDIN = "-"
 
@@ -38,6 +39,11 @@ class Request:
     window_s: float = 300.0
     out: Path | None = None
     is_many: bool = False
+
+    @property
+    def shares_output(self) -> bool:
+        """Whether several reports go to one standard output."""
+        return self.out is None and self.is_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +94,41 @@ def run(
     if len(names) < _FEWEST_FOR_PROCESSES or workers == 1:
         asking = ask if len(names) == 1 else (lambda error: None)
         outcomes = (_score_asking(pair, request, asking) for pair in targets)
-        yield from _with_progress(outcomes, len(names))
+        yield from _headed(_with_progress(outcomes, len(names)), request)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         scored = pool.map(functools.partial(_score_one, request=request), targets)
-        yield from _with_progress(scored, len(names))
+        yield from _headed(_with_progress(scored, len(names)), request)
 
 
-def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | None, bool]]:
-    """Each file with the path to write, and whether it is the first: DIR/a.json for a.vtt.
+def _headed(outcomes: Iterable[Outcome], request: Request) -> Iterator[Outcome]:
+    """Where several reports make one CSV, its header before the first that could be made."""
+    is_headless = request.shares_output and request.format == "csv"
+    for outcome in outcomes:
+        if is_headless and not outcome.problem:
+            is_headless = False
+            outcome = replace(outcome, text=csv_header(file=True) + outcome.text)
+        yield outcome
+
+
+def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | None]]:
+    """Each file with the path to write: DIR/a.json for a.vtt; None for standard output.
 
     Where two files would meet in one path, each keeps its own ending: DIR/a.vtt.json.
     """
     if request.out is None:
-        return [(name, None, place == 0) for place, name in enumerate(names)]
+        return [(name, None) for name in names]
     stems = ["stdin" if name == STDIN else Path(name).stem for name in names]
     whole = ["stdin" if name == STDIN else Path(name).name for name in names]
     taken: set[str] = set()
-    targets: list[tuple[str, Path | None, bool]] = []
+    targets: list[tuple[str, Path | None]] = []
     for name, stem, full in zip(names, stems, whole, strict=True):
         wanted = stem if stems.count(stem) == 1 else full
         unique, number = wanted, 2
         while unique in taken:
             unique, number = f"{wanted}-{number}", number + 1
         taken.add(unique)
-        targets.append((name, request.out / f"{unique}.{_ending(request.format)}", False))
+        targets.append((name, request.out / f"{unique}.{_ending(request.format)}"))
     return targets
 
 
@@ -137,7 +153,7 @@ def _detector() -> Detector:
 
 
 def _score_asking(
-    target: tuple[str, Path | None, bool],
+    target: tuple[str, Path | None],
     request: Request,
     ask: Callable[[UnknownRole], str | None],
 ) -> Outcome:
@@ -149,11 +165,11 @@ def _score_asking(
     return outcome
 
 
-def _score_one(target: tuple[str, Path | None, bool], *, request: Request) -> Outcome:
-    name, path, is_first = target
+def _score_one(target: tuple[str, Path | None], *, request: Request) -> Outcome:
+    name, path = target
     try:
         report = analyze(_read(name), request)
-        text = render(report, request, name=name, is_first=is_first or path is not None)
+        text = render(report, request, name=name)
         if path is None:
             return Outcome(name, text=text)
         _write(path, text)
@@ -184,24 +200,22 @@ def analyze(transcript: Transcript, request: Request) -> Report:
     )
 
 
-def render(report: Report, request: Request, *, name: str = "", is_first: bool = True) -> str:
+def render(report: Report, request: Request, *, name: str = "") -> str:
     """The report in the format asked for.
 
     Where standard output takes several, JSON reports are JSON lines, each with its `file`, and
-    CSV is one table with a `file` column.
+    CSV is one table with a `file` column, whose header `run` puts before the first.
     """
-    shares_output = request.out is None and request.is_many
     if request.format == "json":
-        return _json_line(report, name) if shares_output else report.to_json()
+        return _json_line(report, name) if request.shares_output else report.to_json()
     if request.format == "html":
         from detector.page import render as render_page
 
         return render_page(report)
-    from detector.views import as_csv, as_table
-
     if request.format == "csv":
-        return as_csv(report, file=name if shares_output else None, header=is_first)
-    return f"{name}\n{as_table(report)}\n" if shares_output else as_table(report)
+        is_part = request.shares_output
+        return as_csv(report, file=name if is_part else None, header=not is_part)
+    return f"{name}\n{as_table(report)}\n" if request.shares_output else as_table(report)
 
 
 def _json_line(report: Report, name: str) -> str:

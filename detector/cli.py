@@ -97,6 +97,7 @@ def score(
         raise typer.BadParameter("no file matches")
     if out is None and format is Format.HTML and len(paths) > 1:
         raise typer.BadParameter("several HTML pages need --out DIR")
+    _make_folder(out)
     request = batch.Request(
         format=format.value,
         roles=_read_roles(role or []),
@@ -107,6 +108,15 @@ def score(
     )
     outcomes = batch.run(paths, request, jobs=jobs, ask=_ask_therapist)
     raise typer.Exit(_show(outcomes, request, n_files=len(paths)))
+
+
+def _make_folder(out: Path | None) -> None:
+    """Makes the folder for the reports before any work is spent on them."""
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"--out: {error.strerror}") from None
 
 
 def _read_roles(given: Iterable[str]) -> dict[str, str]:

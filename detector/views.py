@@ -38,10 +38,15 @@ def as_csv(report: Report, *, file: str | None = None, header: bool = True) -> s
     writer = csv.writer(buffer, lineterminator="\n")
     columns = CSV_COLUMNS if file is None else ("file", *CSV_COLUMNS)
     if header:
-        writer.writerow(columns)
+        buffer.write(csv_header(file=file is not None))
     for row in report.to_rows():
         writer.writerow(_cell({**row, "file": file}[column]) for column in columns)
     return buffer.getvalue()
+
+
+def csv_header(*, file: bool = False) -> str:
+    """The first line of `as_csv`, with a `file` column or without."""
+    return ",".join(("file", *CSV_COLUMNS) if file else CSV_COLUMNS) + "\n"
 
 
 def _cell(value: object) -> object:

@@ -9,15 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detector.errors import UnknownRole
-from detector.formats.source import labelled_role
+from detector.formats.speakers import label_roles
 from detector.signs import is_english, therapist_probability
 from detector.transcript import Role, Transcript
 
-__all__ = ["ENOUGH", "STRAY_SHARE", "RoleAssignment", "assign_roles", "is_english"]
+__all__ = ["ENOUGH", "FEWEST_TURNS", "STRAY_SHARE", "RoleAssignment", "assign_roles", "is_english"]
 
 ENOUGH = 0.95
 """Least confidence at which an inferred therapist is used (DESIGN.md, "Roles"): a swapped role
 turns a repair into a rupture, so one error in twenty is the most that may be risked."""
+
+FEWEST_TURNS = 6
+"""Turns of the two speakers below which nothing is inferred. A judgement: a fragment may be all
+quarrel, and a client who attacks asks and says "you", much as a therapist does."""
 
 STRAY_SHARE = 0.02
 """Most of a session's characters that speakers without a role may have said, all together, for
@@ -123,21 +127,14 @@ def _read_cues(transcript: Transcript) -> RoleAssignment:
 
 
 def _read_labels(transcript: Transcript, given: Mapping[str, Role]) -> dict[str, Role]:
-    """What the file says: roles on cues, labels that are roles, the habit of T and C."""
+    """What the file says: roles on cues, else labels that state a role."""
     found: dict[str, set[Role]] = {label: set() for label in transcript.speakers}
     for cue in transcript.cues:
-        if cue.speaker is not None:
+        if cue.speaker is not None and cue.role is not Role.UNKNOWN:
             found[cue.speaker].add(cue.role)
-    labelled: dict[str, Role] = {}
-    for label, roles in found.items():
-        known = (roles or {Role.UNKNOWN}) - {Role.UNKNOWN} or {labelled_role(label)}
-        if len(known) > 1 and label not in given:
-            raise UnknownRole(transcript.speakers, "the file gives one speaker two roles")
-        labelled[label] = next(iter(sorted(known)))
-    if {_fold(label) for label in labelled} == {"t", "c"} and not _told(labelled):
-        labelled = {
-            label: Role.THERAPIST if _fold(label) == "t" else Role.CLIENT for label in labelled
-        }
+    if any(len(roles) > 1 for label, roles in found.items() if label not in given):
+        raise UnknownRole(transcript.speakers, "the file gives one speaker two roles")
+    labelled = label_roles(found) | {label: min(roles) for label, roles in found.items() if roles}
     return {label: role for label, role in labelled.items() if role is not Role.UNKNOWN}
 
 
@@ -181,10 +178,14 @@ def _infer(transcript: Transcript, roles: Mapping[str, Role]) -> tuple[dict[str,
     left = _left(transcript, roles)
     if _told(roles) or len(left) != 2:
         raise UnknownRole(transcript.speakers, _why_not(transcript, roles, left))
-    if not is_english(turn.text for turn in transcript.turns if turn.speaker in left):
+    texts = [turn.text for turn in transcript.turns if turn.speaker in left]
+    if not is_english(texts):
         raise UnknownRole(
             transcript.speakers, "the talk is not English, and roles are inferred from English only"
         )
+    if len(texts) < FEWEST_TURNS:
+        reason = f"{len(texts)} turns are too few to tell who is the therapist"
+        raise UnknownRole(transcript.speakers, reason)
     share = therapist_probability(transcript, *left)
     confidence = max(share, 1 - share)
     if confidence < ENOUGH:
@@ -244,11 +245,18 @@ def _notes(
         )
     if roles and not _is_settled(roles):
         yield "Only one side of the talk is in this transcript."
-    if confidence is None and len(by_role[Role.THERAPIST]) == len(by_role[Role.CLIENT]) == 1:
-        pair = by_role[Role.THERAPIST][0], by_role[Role.CLIENT][0]
-        is_readable = is_english(turn.text for turn in transcript.turns)
-        if is_readable and therapist_probability(transcript, *pair) <= 1 - ENOUGH:
-            yield (
-                "The talk reads as if therapist and client were swapped. The roles were told and "
-                "stay as they are; please check them."
-            )
+    if confidence is None and _reads_swapped(transcript, by_role):
+        yield (
+            "The talk reads as if therapist and client were swapped. The roles were told and stay "
+            "as they are; please check them."
+        )
+
+
+def _reads_swapped(transcript: Transcript, by_role: Mapping[Role, Sequence[str]]) -> bool:
+    """Whether the talk would have been taken the other way round, had nobody told the roles."""
+    if not len(by_role[Role.THERAPIST]) == len(by_role[Role.CLIENT]) == 1:
+        return False
+    pair = by_role[Role.THERAPIST][0], by_role[Role.CLIENT][0]
+    texts = [turn.text for turn in transcript.turns if turn.speaker in pair]
+    is_readable = len(texts) >= FEWEST_TURNS and is_english(texts)
+    return is_readable and therapist_probability(transcript, *pair) <= 1 - ENOUGH

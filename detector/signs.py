@@ -25,7 +25,8 @@ SHORT_TURN = 3
 """Words of the longest turn that counts as short: "mm-hmm, yeah, okay"."""
 
 _ENGLISH_SHARE = 0.12
-"""Least share of words that are English function words. @SHARES@"""
+"""Least share of words that are English function words. No session of AnnoMI or of the invented
+ones has less than 0.25; samples of eight other languages had none, romanised Tamil 0.05."""
 
 _TOO_FEW_WORDS = 20
 """Below this many words in Latin script, talk is not said to be another language."""

@@ -204,10 +204,7 @@ def _fit_logistic(
     x = as_matrix([row for session_rows in rows for row in session_rows], names)
     y = np.concatenate([ex.targets[label][ex.mine(label)] for ex in examples])
     real = np.concatenate([np.full(len(ex.mine(label)), ex.is_real) for ex in examples])
-    sure = np.concatenate([ex.sure[ex.mine(label)] for ex in examples])
-    counts = np.where(real, 1.0, config.synthetic_weight) * np.where(
-        sure, 1.0, config.unsure_weight
-    )
+    counts = np.where(real, 1.0, config.synthetic_weight) * trust
     means, scales = _mean_and_scale(x)
     z = np.nan_to_num((x - means) / scales)
     domain = np.where(real, 0.0, 3.0)[:, None]  # large, so that the penalty hardly touches it

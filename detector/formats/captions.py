@@ -71,7 +71,7 @@ def scan(
     arrows = [place for place, line in enumerate(lines) if ARROW in line]
     tops = _tops(lines, arrows)
     previous: Caption | None = None
-    for here, top, end in zip(arrows, tops, [*tops[1:], len(lines)], strict=True):
+    for here, top, end in zip(arrows, tops, [*tops, len(lines)][1:], strict=True):
         times = parse_timing_line(lines[here])
         if times is None:
             raise MalformedTranscript("the times of a cue cannot be read", line=here + 1)

@@ -24,6 +24,8 @@ def parse_clock(text: str) -> float | None:
     before, hours, inside, minutes, last, seconds, fraction = found.groups()
     if int(seconds) > 59 or (hours is not None and int(minutes) > 59):
         return None
+    if hours is None and len(seconds) < 2:
+        return None  # Nobody leaves out hours and padding both: it is a longer time cut off.
     whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
     # One division, so that 17.4 is the float nearest to 17.4 and not a sum beside it.
     digits = fraction or ""

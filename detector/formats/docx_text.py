@@ -16,8 +16,12 @@ from lxml import etree
 from detector.errors import MalformedTranscript
 from detector.formats.source import Source
 
-_WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_STRICT_WORD = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
+_NAMESPACES = (
+    "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
+    "http://purl.oclc.org/ooxml/wordprocessingml/main",
+)
+_BREAKS = {"br": "\n", "cr": "\n", "tab": "\t"}
+_TAGS = [f"{{{space}}}{name}" for space in _NAMESPACES for name in ("p", "t", *_BREAKS)]
 _MAIN_PART = re.compile(r"word/document[0-9]*\.xml")
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -58,13 +62,20 @@ def read_paragraphs(source: Source) -> list[Paragraph]:
         entities, which no Word file does and which could unfold without end.
     """
     root = _parse(_main_part(source))
-    paragraphs = []
-    places = (element for element in root.iter() if element.tag in _tags("p"))
-    for place, element in enumerate(places, start=1):
-        text = _paragraph_text(element)
-        if text:
-            paragraphs.append(Paragraph(place, text))
-    return paragraphs
+    texts: list[str] = []
+    # A paragraph can hold another one, in a text box: what is said belongs to the innermost.
+    open_paragraphs: list[tuple[int, list[str]]] = []
+    for event, element in etree.iterwalk(root, events=("start", "end"), tag=_TAGS):
+        name = element.tag.rpartition("}")[2]
+        if name == "p" and event == "start":
+            open_paragraphs.append((len(texts), []))
+            texts.append("")
+        elif name == "p":
+            place, pieces = open_paragraphs.pop()
+            texts[place] = "".join(pieces).replace("\xa0", " ").strip()
+        elif event == "start" and open_paragraphs:
+            open_paragraphs[-1][1].append(_BREAKS.get(name) or element.text or "")
+    return [Paragraph(place, text) for place, text in enumerate(texts, start=1) if text]
 
 
 def _main_part(source: Source) -> bytes:
@@ -87,23 +98,3 @@ def _parse(content: bytes) -> etree._Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedTranscript("the Word document declares a DOCTYPE")
     return root
-
-
-def _paragraph_text(paragraph: etree._Element) -> str:
-    """The paragraph's own text; a paragraph inside it (a text box) speaks for itself."""
-    pieces: list[str] = []
-    stack = [paragraph]
-    while stack:
-        element = stack.pop()
-        if element.tag in _tags("t"):
-            pieces.append(element.text or "")
-        elif element.tag in _tags("br", "cr"):
-            pieces.append("\n")
-        elif element.tag in _tags("tab"):
-            pieces.append("\t")
-        stack.extend(child for child in reversed(element) if child.tag not in _tags("p"))
-    return "".join(pieces).replace("\xa0", " ").strip()
-
-
-def _tags(*names: str) -> tuple[str, ...]:
-    return tuple(space + name for name in names for space in (_WORD, _STRICT_WORD))

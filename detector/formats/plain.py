@@ -109,14 +109,16 @@ def _find_labels(lines: Sequence[_Line]) -> tuple[frozenset[str], dict[str, str]
     """The labels that are speakers, and the stem of each that is numbered.
 
     Numbered labels never recur and are told by their numbers. Labels that stand once, above the
-    first that recurs, are a header ("Date: …") even where every line has a label.
+    first that recurs, are a header ("Date: …") even where every line has a label; that takes two
+    that recur, or the header might be the only line of one of the speakers.
     """
     labels = find_labels([line.rest for line in lines])
     candidates = [label for line in lines if (label := _label(line))]
     stems = _split_numbers(candidates)
     counts = Counter(candidates)
     speaks = [label in stems or (label in labels and counts[label] > 1) for label in candidates]
-    header = candidates[: speaks.index(True)] if True in speaks else []
+    is_talk = len({label for label, does in zip(candidates, speaks, strict=True) if does}) > 1
+    header = candidates[: speaks.index(True)] if is_talk else []
     return (labels | frozenset(stems)) - frozenset(header), stems
 
 

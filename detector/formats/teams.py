@@ -21,12 +21,16 @@ from detector.transcript import Cue
 
 NOT_A_TURN = "not a turn: no name and time above it"
 
-_HEADER = re.compile(r"(\S(?:[^\n]{0,198}\S)?)[^\S\n]{2,20}((?:[0-9]{1,3}:)?[0-9]{1,3}:[0-9]{2})")
+_HEADER = re.compile(
+    r"(\S(?:[^\n]{0,198}\S)?)(?:[^\S\n]{2,20}|\t)((?:[0-9]{1,3}:)?[0-9]{1,3}:[0-9]{2})"
+)
 
 
 def recognises(source: Source) -> bool:
     """A Word document with a paragraph that is a name, a time, a line break and speech."""
-    return is_docx(source) and any(map(_split_turn, read_paragraphs(source)))
+    if not is_docx(source):
+        return False
+    return any(turn and turn[2] for turn in map(_split_turn, read_paragraphs(source)))
 
 
 def read(source: Source) -> Reading:

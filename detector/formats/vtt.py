@@ -94,7 +94,7 @@ def split_voices(payload: str) -> list[Voice]:
             continue
         opened = _VOICE.match(piece)
         if opened:
-            name = _unescape(piece[opened.end() :]) or None
+            name = _unescape(piece[opened.end() :]).removesuffix(":") or None
             in_nameless = name is None
             voices.append((name, []))
         elif piece in ("/v", "/V"):

@@ -20,7 +20,7 @@ from detector.formats.speakers import label_roles
 from detector.transcript import Cue, Role
 
 WALL_CLOCK = "Times of day were counted from the first line."
-TYPED = "Chat messages are typed, not spoken."
+TYPED = "This is the form of a chat, where messages are typed and not spoken."
 BEFORE_FIRST = "text before the first time"
 
 _CLOCK = r"([0-9]{1,2}:[0-9]{2}:[0-9]{2})"
@@ -88,8 +88,7 @@ def recognises_saved(source: Source) -> bool:
 def read_chat(source: Source) -> Reading:
     """Reads every message as one cue with a start and no end."""
     reading = _read(source, _CHATS)
-    if _find_splitter(source, _CHATS) is _split_from:
-        reading.notes.append(TYPED)
+    reading.notes.append(TYPED)
     return reading
 
 

@@ -4,7 +4,7 @@ Positions across are per cent of the strip's width, so that one drawing serves a
 desk without a script; positions down are CSS pixels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from detector.page.words import clock
@@ -20,14 +20,17 @@ LINK_PX = 18
 _SLOT = 8.4
 """Width that a flag needs, in per cent: 24 of the 290 pixels that a 390-pixel phone leaves."""
 
-_MOST_ROWS = 8
+_LABEL = 4.6
+_DIGIT = 2.7
+"""Width of a link's number, and of each of its digits, in per cent of the same phone."""
+
+_MOST_ROWS = 5
 _LEAST_BAR = 0.25
 _TICK_GAP = 17.0
 """Least per cent between two tick labels: `1:05:00` at 11 pixels, on a phone."""
 
 _STEPS_S = (10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200)
 _STEPS_TURNS = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000)
-_MOST_TICKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The whole drawing. `n_hidden` moments found no room; the list beside it has them all."""
+    """The whole drawing.
+
+    `n_hidden` moments, and the repairs of `n_hidden_links`, found no room: the list beside the
+    strip has them all.
+    """
 
     bars: tuple[Bar, ...]
     flags: tuple[Flag, ...]
@@ -87,6 +94,7 @@ class Strip:
     lanes: tuple[str, ...]
     caption: str
     n_hidden: int
+    n_hidden_links: int
 
     @property
     def lanes_y(self) -> int:
@@ -114,17 +122,19 @@ def draw(report: Report) -> Strip:
     timed = report.timing_quality is not TimingQuality.NONE
     places = _by_time(report.turns) if timed else _by_words(report.turns)
     flags = tuple(_flags(report, places))
+    links = tuple(_links(report, places, {flag.number for flag in flags}))
     lanes: tuple[str, ...] = ("Therapist", "Client")
     if any(turn.role in (Role.OTHER, Role.UNKNOWN) for turn in report.turns):
         lanes = (*lanes, "Others")
     return Strip(
         bars=tuple(_bars(report, places)),
         flags=flags,
-        links=tuple(_links(report, places)),
+        links=links,
         ticks=tuple(_time_ticks(report.turns) if timed else _turn_ticks(places)),
         lanes=lanes,
         caption=_caption(report.timing_quality),
         n_hidden=len(report.moments) - len(flags),
+        n_hidden_links=sum(bool(m.repair_turn_indexes) for m in report.moments) - len(links),
     )
 
 
@@ -184,47 +194,52 @@ def _bars(report: Report, places: Places) -> Iterator[Bar]:
 
 
 def _flags(report: Report, places: Places) -> Iterator[Flag]:
-    """Each flag takes the lowest row that has room; where none has, it moves aside."""
+    """Each flag takes the highest row that has room above its turn, or a little aside."""
     rows: list[float] = []
     for number, moment in enumerate(report.moments, start=1):
         foot = places[moment.turn_indexes[0]][0]
         wanted = min(max(foot, _SLOT / 2), 100.0 - _SLOT / 2)
-        row = next((row for row, taken in enumerate(rows) if taken + _SLOT <= wanted), len(rows))
+        row = _free_row(rows, wanted - _SLOT)
         x = wanted
         if row == _MOST_ROWS:
             row = rows.index(min(rows))
             x = rows[row] + _SLOT
-            if x > 100.0 - _SLOT / 2:
+            if x > min(wanted + _SLOT, 100.0 - _SLOT / 2):
                 continue
         rows[row : row + 1] = [x]
         yield Flag(number, moment.kind, moment.resolution, x, foot, row)
 
 
-def _links(report: Report, places: Places) -> Iterator[Link]:
+def _free_row(rows: Sequence[float], left: float) -> int:
+    """The first row that is taken up to `left` at most; a new one where there is none."""
+    return next((row for row, taken in enumerate(rows) if taken <= left + 1e-9), len(rows))
+
+
+def _links(report: Report, places: Places, shown: Container[int]) -> Iterator[Link]:
+    """The repairs of the moments that have a flag, as far as there is room."""
     rows: list[float] = []
     for number, moment in enumerate(report.moments, start=1):
         ticks = tuple(places[index][0] for index in moment.repair_turn_indexes if index in places)
-        if not ticks:
+        if not ticks or number not in shown:
             continue
-        start = places[moment.turn_indexes[0]][0]
-        end = max(ticks)
-        after = _is_label_after(start, end)
-        left = min(start, end) - (0.0 if after else _SLOT)
-        right = max(start, end) + (_SLOT if after else 0.0)
-        row = next((row for row, taken in enumerate(rows) if taken <= left), len(rows))
-        rows[row : row + 1] = [right]
-        yield Link(number, moment.resolution, start, end, ticks, after, row)
+        start, end = places[moment.turn_indexes[0]][0], max(ticks)
+        label = _LABEL + _DIGIT * len(str(number))
+        after = _is_label_after(start, end, label)
+        row = _free_row(rows, min(start, end) - (0.0 if after else label))
+        if row < _MOST_ROWS:
+            rows[row : row + 1] = [max(start, end) + (label if after else 0.0)]
+            yield Link(number, moment.resolution, start, end, ticks, after, row)
 
 
-def _is_label_after(start: float, end: float) -> bool:
+def _is_label_after(start: float, end: float, label: float) -> bool:
     """Whether a link's number follows it: unless only the room before it is wide enough."""
-    return max(start, end) + _SLOT <= 100.0 or min(start, end) < _SLOT
+    return max(start, end) + label <= 100.0 or min(start, end) < label
 
 
 def _time_ticks(turns: Sequence[TurnReport]) -> Iterator[Tick]:
     first, last = reach(turns)
     span = max(last - first, 0.001)
-    step = next((step for step in _STEPS_S if span / step <= _MOST_TICKS), _STEPS_S[-1])
+    step = next((s for s in _STEPS_S if 100.0 * s / span >= _TICK_GAP), _STEPS_S[-1])
     at = -(-first // step) * step
     marks = []
     while at <= last:
@@ -234,7 +249,8 @@ def _time_ticks(turns: Sequence[TurnReport]) -> Iterator[Tick]:
 
 
 def _turn_ticks(places: Places) -> Iterator[Tick]:
-    step = next((s for s in _STEPS_TURNS if len(places) / s <= _MOST_TICKS), _STEPS_TURNS[-1])
+    least = len(places) * _TICK_GAP / 100.0
+    step = next((s for s in _STEPS_TURNS if s >= least), _STEPS_TURNS[-1])
     marks = [
         (start, str(index) if index else "turn 0")
         for index, (start, _) in places.items()

@@ -226,7 +226,7 @@ _TOUCHING = """selector => {
 }"""
 
 
-@pytest.mark.parametrize("n_turns", [59, 400])
+@pytest.mark.parametrize("n_turns", [59, 400, 2000])
 @pytest.mark.parametrize("viewport", [_PHONE, _DESK], ids=["phone", "desk"])
 def test_labels_of_the_strip_do_not_overlap(
     chromium: Any,

@@ -145,7 +145,8 @@ Pairs = Sequence[tuple[Array, Array]]
 def bootstrap(pairs: Pairs, metric: Callable[[Array, Array], float]) -> Figure:
     """The metric over all units, with its interval by resampling sessions.
 
-    A resample in which the metric is not defined (one class only) is left out.
+    A resample in which the metric is not defined (one class only) is left out; NaN where it is
+    defined in none.
     """
     rng = np.random.default_rng(SEED)
     values = []
@@ -154,7 +155,7 @@ def bootstrap(pairs: Pairs, metric: Callable[[Array, Array], float]) -> Figure:
         value = _measure(drawn, metric)
         if np.isfinite(value):
             values.append(value)
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = np.percentile(values or [np.nan], [2.5, 97.5])
     return Figure(_measure(pairs, metric), float(low), float(high))
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from detector import Detector, TranscriptError, read_transcript
 from detector import report as values
+from detector.page import render
 from detector.report import LABELS, Report
 
 _SCHEMA = json.loads((files("detector") / "report.schema.json").read_text("utf-8"))
@@ -130,6 +133,31 @@ def test_markers_of_another_codebook_are_valid(invented_report: Report) -> None:
     document = json.loads(invented_report.to_json())
     document["turns"][5]["markers"][0]["marker"] = "a_marker_of_tomorrow"
     assert _complaints(document) == []
+
+
+_FORMATS = Path(__file__).parents[1] / "fixtures" / "formats"
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load()
+
+
+@pytest.mark.parametrize("folder", ["plain", "tabular", "webvtt", "aws_healthscribe", "teams_docx"])
+def test_what_the_detector_says_of_real_files_is_valid_and_makes_a_page(
+    detector: Detector, folder: str
+) -> None:
+    made = 0
+    for path in sorted((_FORMATS / folder).iterdir()):
+        try:
+            transcript = read_transcript(path.read_bytes(), filename=path.name)
+            found = detector.analyze(transcript)
+        except TranscriptError:
+            continue
+        assert _complaints(json.loads(found.to_json())) == []
+        assert render(found).count('<li class="turn ') == len(found.turns)
+        made += 1
+    assert made
 
 
 def test_the_same_report_gives_the_same_bytes(invented_report: Report) -> None:

@@ -132,7 +132,7 @@ def draw(report: Report) -> Strip:
         links=links,
         ticks=tuple(_time_ticks(report.turns) if timed else _turn_ticks(places)),
         lanes=lanes,
-        caption=_caption(report.timing_quality),
+        caption=_caption(report),
         n_hidden=len(report.moments) - len(flags),
         n_hidden_links=sum(bool(m.repair_turn_indexes) for m in report.moments) - len(links),
     )
@@ -142,11 +142,14 @@ Places = Mapping[int, tuple[float, float]]
 """Start and end of each turn, in per cent, by its index."""
 
 
-def _caption(quality: TimingQuality) -> str:
+def _caption(report: Report) -> str:
+    quality = report.timing_quality
     if quality is TimingQuality.NONE:
         return "The file has no times: each bar is as long as its turn has words."
     if quality is TimingQuality.START_ONLY:
         return "The file says when turns start, not when they end: each bar runs to the next turn."
+    if "pause_before_s" in report.features_unavailable:
+        return "Each bar is as long as the file says; gaps between bars may not be silence."
     return "Each bar is as long as its turn lasted; gaps are silence."
 
 

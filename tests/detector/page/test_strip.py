@@ -42,6 +42,12 @@ def test_bars_run_to_the_next_turn_where_only_starts_are_known(invented_report: 
     assert bars[0].x + bars[0].width == pytest.approx(bars[1].x)
 
 
+def test_gaps_are_not_called_silence_where_the_clock_cannot_tell(invented_report: Report) -> None:
+    assert strip.draw(invented_report).caption.endswith("gaps are silence.")
+    report = dataclasses.replace(invented_report, features_unavailable=("pause_before_s",))
+    assert strip.draw(report).caption.endswith("may not be silence.")
+
+
 def test_a_turn_without_a_start_stands_after_the_one_before(invented_report: Report) -> None:
     turns = list(invented_report.turns)
     turns[4] = dataclasses.replace(turns[4], start_s=None, end_s=None)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.codebook import Codebook
 from detector.markers import MarkerHit, MarkerRules
@@ -17,6 +18,8 @@ from detector.speech import SpokenTurn
 from detector.timing import COLUMNS, UNANSWERED_PAUSE_S, FloatArray, read_clock
 from detector.timing import measure as measure_timing
 from detector.transcript import Role, Transcript, Turn
+
+FloatMatrix = npt.NDArray[np.float64]
 
 TIMED = (
     "response_latency_s",
@@ -183,9 +186,21 @@ class _Rows:
         return float(self.timing[index, COLUMNS.index(name)])
 
 
-def as_matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
+def as_matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> FloatMatrix:
     """Rows as an array of shape (n_rows, n_names), float64; an absent name is 0."""
-    return np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=np.float64)
+    column = {name: place for place, name in enumerate(names)}
+    # Rows are sparse: going through what they hold is many times cheaper than asking for all.
+    cells = [
+        (number, column[name], value)
+        for number, row in enumerate(rows)
+        for name, value in row.items()
+        if name in column
+    ]
+    matrix = np.zeros((len(rows), len(names)), dtype=np.float64)
+    if cells:
+        numbers, columns, values = zip(*cells, strict=True)
+        matrix[list(numbers), list(columns)] = values
+    return matrix
 
 
 def is_scored(turn: Turn) -> bool:

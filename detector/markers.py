@@ -7,14 +7,11 @@ somebody else's speech that is reported, and what the therapist's last turn invi
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from detector.codebook import Codebook, Pattern, load_codebook
-from detector.speech import SENTENCE_ENDS, SpeechReader, SpokenTurn, is_word
+from detector.lookup import PatternLookup
+from detector.speech import SpeechReader, SpokenTurn, is_word
 from detector.transcript import Role, Turn
-
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
 
 _NEGATION_REACH = 3
 """Words before a match in which a "not" voids it. A judgement; NegEx (Chapman et al. 2001)
@@ -51,41 +48,9 @@ class MarkerRules:
     """All patterns of a codebook, compiled. Building it imports spaCy."""
 
     def __init__(self, codebook: Codebook | None = None) -> None:
-        from spacy.matcher import Matcher, PhraseMatcher
-
         self.codebook = codebook or load_codebook()
         self.speech = SpeechReader(self.codebook.spoken)
-        self._vocab = self.speech.vocab
-        self._phrases = PhraseMatcher(self._vocab)
-        self._tokens = Matcher(self._vocab)
-        self._written: dict[str, tuple[str, ...]] = {}
-        for pattern in self.codebook.patterns.values():
-            if docs := self._phrase_docs(pattern):
-                self._phrases.add(pattern.id, docs)
-            if pattern.tokens:
-                self._tokens.add(pattern.id, [list(row) for row in pattern.tokens])
-
-    def _phrase_docs(self, pattern: Pattern) -> list["Doc"]:
-        """The pattern's phrases as spoken words.
-
-        Tens of thousands of phrases share a few hundred written words: each is read once.
-        """
-        from spacy.tokens import Doc
-
-        docs = []
-        for phrase in pattern.phrases:
-            words = [word for written in phrase.split() for word in self._spoken_words(written)]
-            docs.append(Doc(self._vocab, words=words))
-        return docs
-
-    def _spoken_words(self, written: str) -> tuple[str, ...]:
-        known = self._written.get(written)
-        if known is None:
-            known = tuple(word.text for word in self.speech.read(written).words)
-            if written in SENTENCE_ENDS:  # alone it ends nothing, and would be dropped
-                known = (written,)
-            self._written[written] = known
-        return known
+        self._lookup = PatternLookup(self.codebook, self.speech)
 
     def find(self, turns: Sequence[Turn]) -> tuple[tuple[MarkerHit, ...], ...]:
         """The hits of each turn: shape (n_turns,), each in order of place.
@@ -119,31 +84,16 @@ class MarkerRules:
             if is_word(word.text)
         )
 
-    def _doc(self, words: SpokenTurn) -> "Doc":
-        from spacy.tokens import Doc
-
-        return Doc(self._vocab, words=[word.text for word in words.words])
-
     def _hits(
         self, turn: Turn, words: SpokenTurn, invited: frozenset[str], is_given: bool
     ) -> Iterator[MarkerHit]:
-        for first, last, pattern_id in _longest(self._matches(words)):
+        for first, last, pattern_id in _longest(self._lookup.find(words)):
             pattern = self.codebook.patterns[pattern_id]
             if pattern.floor_given and not is_given:
                 continue
             if self._holds(pattern, turn, words, first, last, invited):
                 start, end = words.words[first].start, words.words[last - 1].end
                 yield MarkerHit(turn.index, start, end, pattern.marker, pattern_id)
-
-    def _matches(self, words: SpokenTurn) -> Iterator[tuple[int, int, str]]:
-        """Word ranges `[first, last)` and pattern ids, unchecked."""
-        if not words.words:
-            return
-        doc = self._doc(words)
-        for matcher in (self._phrases, self._tokens):
-            if len(matcher):
-                for key, first, last in matcher(doc):
-                    yield first, last, self._vocab.strings[key]
 
     def _holds(
         self,

@@ -208,7 +208,7 @@ def _fit_logistic(
     means, scales = _mean_and_scale(x)
     z = np.nan_to_num((x - means) / scales)
     domain = np.where(real, 0.0, 3.0)[:, None]  # large, so that the penalty hardly touches it
-    model = LogisticRegression(C=variance, max_iter=2000)
+    model = LogisticRegression(C=variance, solver="newton-cholesky")
     model.fit(np.hstack([z, domain]), y, sample_weight=counts)
     weights = model.coef_[0, :-1] / scales
     return LinearModel(float(model.intercept_[0]), names, weights, means)

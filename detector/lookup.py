@@ -1,0 +1,129 @@
+"""Where a codebook's wordings stand in a turn, before anything else is asked of them.
+
+All phrases are looked up in one pass (spaCy's PhraseMatcher). A token pattern is many times
+dearer, so it is tried only on turns that hold every word it cannot do without.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from detector.codebook import Codebook, Pattern
+from detector.speech import SENTENCE_ENDS, SpeechReader, SpokenTurn
+
+if TYPE_CHECKING:
+    from spacy.matcher import Matcher
+    from spacy.tokens import Doc
+    from spacy.vocab import Vocab
+
+Match = tuple[int, int, str]
+"""A range of words `[first, last)` of a SpokenTurn, and the pattern's id."""
+
+
+@dataclass(slots=True)
+class _TokenRow:
+    """One token pattern, compiled on the first turn that may hold it.
+
+    `needs` are sets of words; a turn without a word of each cannot match.
+    """
+
+    pattern_id: str
+    row: Sequence[dict[str, Any]]
+    needs: tuple[frozenset[str], ...]
+    matcher: "Matcher | None" = field(default=None)
+
+    def find(self, doc: "Doc", vocab: "Vocab") -> Iterator[Match]:
+        if self.matcher is None:
+            from spacy.matcher import Matcher
+
+            self.matcher = Matcher(vocab)
+            self.matcher.add(self.pattern_id, [list(self.row)])
+        for _, first, last in self.matcher(doc):
+            yield first, last, self.pattern_id
+
+
+class PatternLookup:
+    """The phrases and token patterns of a codebook, compiled. Building it imports spaCy."""
+
+    def __init__(self, codebook: Codebook, speech: SpeechReader) -> None:
+        from spacy.matcher import PhraseMatcher
+
+        self._speech = speech
+        self._vocab = speech.vocab
+        self._phrases = PhraseMatcher(self._vocab)
+        self._written: dict[str, tuple[str, ...]] = {}
+        self._rows: defaultdict[str, list[_TokenRow]] = defaultdict(list)
+        self._free_rows: list[_TokenRow] = []
+        for pattern in codebook.patterns.values():
+            if docs := self._phrase_docs(pattern):
+                self._phrases.add(pattern.id, docs)
+            for row in pattern.tokens:
+                self._add_row(_TokenRow(pattern.id, row, _needed_words(row)))
+
+    def find(self, words: SpokenTurn) -> list[Match]:
+        """All matches in one turn, in no particular order, unchecked."""
+        if not words.words:
+            return []
+        doc = self._doc([word.text for word in words.words])
+        found = [
+            (first, last, self._vocab.strings[key])
+            for key, first, last in (self._phrases(doc) if len(self._phrases) else ())
+        ]
+        for row in self._rows_for({word.text for word in words.words}):
+            found += row.find(doc, self._vocab)
+        return found
+
+    def _add_row(self, row: _TokenRow) -> None:
+        """Files a row under each word of its smallest need: one of them must be said."""
+        if not row.needs:
+            self._free_rows.append(row)
+            return
+        for word in min(row.needs, key=len):
+            self._rows[word].append(row)
+
+    def _rows_for(self, said: set[str]) -> Iterator[_TokenRow]:
+        """Rows whose needs are all met, each once."""
+        yield from self._free_rows
+        asked = {id(row): row for word in said if word in self._rows for row in self._rows[word]}
+        for row in asked.values():
+            if all(not need.isdisjoint(said) for need in row.needs):
+                yield row
+
+    def _doc(self, words: list[str]) -> "Doc":
+        from spacy.tokens import Doc
+
+        return Doc(self._vocab, words=words)
+
+    def _phrase_docs(self, pattern: Pattern) -> list["Doc"]:
+        """The pattern's phrases as spoken words.
+
+        Tens of thousands of phrases share a few hundred written words: each is read once.
+        """
+        return [
+            self._doc([word for written in phrase.split() for word in self._spoken_words(written)])
+            for phrase in pattern.phrases
+        ]
+
+    def _spoken_words(self, written: str) -> tuple[str, ...]:
+        known = self._written.get(written)
+        if known is None:
+            known = tuple(word.text for word in self._speech.read(written).words)
+            if written in SENTENCE_ENDS:  # alone it ends nothing, and would be dropped
+                known = (written,)
+            self._written[written] = known
+        return known
+
+
+def _needed_words(row: Sequence[dict[str, Any]]) -> tuple[frozenset[str], ...]:
+    """For each token that must be there, the words it may be; tokens that may be any are left."""
+    needs = []
+    for token in row:
+        allowed = token.get("ORTH", token.get("LOWER"))
+        if token.get("OP", "1") not in ("1", "+"):
+            continue
+        if isinstance(allowed, str):
+            needs.append(frozenset({allowed}))
+        elif isinstance(allowed, dict) and set(allowed) == {"IN"}:
+            needs.append(frozenset(allowed["IN"]))
+    return tuple(needs)

@@ -44,7 +44,7 @@ figures: $(VENV)/.dev
 	$(BIN)/rupture fit
 	$(BIN)/rupture patterns --out docs/patterns.md
 	$(BIN)/rupture evaluate --out docs/evaluation.md
-	$(BIN)/rupture fit-roles --evaluate --out docs/roles.md
+	$(BIN)/rupture fit-roles --weights detector/weights/roles.toml --out docs/roles.md
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -48,14 +48,8 @@ class Caption:
         return f"{self.unit} {self.line}"
 
 
-def is_no_comment(line: str) -> bool:
-    """For formats without comments: no line opens one."""
-    del line
-    return False
-
-
 def scan(
-    lines: Sequence[str], opens_comment: Callable[[str], bool] = is_no_comment
+    lines: Sequence[str], opens_comment: Callable[[str], bool] = lambda line: False
 ) -> Iterator[Caption]:
     """Every caption of the file, in order.
 
@@ -101,7 +95,7 @@ def _tops(lines: Sequence[str], arrows: Sequence[int]) -> list[int]:
     for here in arrows:
         above = here - 1
         line = lines[above].strip() if above > before else ""
-        opens = above == 0 or not lines[above - 1].strip()
+        opens = above < 1 or not lines[above - 1].strip()
         follows = _number(line) == number + 1 and above - 1 > before
         tops.append(above if line and (opens or follows) else here)
         number = _number(line) if tops[-1] == above else number + 1

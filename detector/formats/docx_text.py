@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from detector.errors import MalformedTranscript
+from detector.errors import MalformedTranscript, TranscriptTooLarge
 from detector.formats.source import Source
+
+MAX_PART = 50 * 1024 * 1024
+"""Largest main part accepted, unpacked: parsed, it takes some twenty times as much memory. Two
+hours of talk need about 1 MB."""
 
 _NAMESPACES = (
     "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
@@ -60,6 +64,7 @@ def read_paragraphs(source: Source) -> list[Paragraph]:
 
     Raises: MalformedTranscript: the document cannot be unpacked or parsed, or declares
         entities, which no Word file does and which could unfold without end.
+        TranscriptTooLarge: its main part is larger than `MAX_PART`.
     """
     root = _parse(_main_part(source))
     texts: list[str] = []
@@ -82,6 +87,9 @@ def _main_part(source: Source) -> bytes:
     name = min(name for name in source.members if _MAIN_PART.fullmatch(name))
     try:
         with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
+            size = archive.getinfo(name).file_size
+            if size > MAX_PART:
+                raise TranscriptTooLarge(size, MAX_PART, "bytes")
             return archive.read(name)
     except _UNREADABLE as error:
         raise MalformedTranscript("the Word document is damaged", element=name) from error

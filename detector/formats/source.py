@@ -144,7 +144,7 @@ def _zip_members(data: bytes) -> tuple[frozenset[str], str]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(info.file_size for info in archive.infolist())
             names = frozenset(archive.namelist())
-    except (zipfile.BadZipFile, ValueError, OSError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
         return frozenset(), "a damaged zip or office file"
     if size > MAX_UNZIPPED:
         return frozenset(), f"a zip file that unpacks to more than {MAX_UNZIPPED:,} bytes"

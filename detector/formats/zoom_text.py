@@ -21,7 +21,6 @@ from detector.transcript import Cue, Role
 
 WALL_CLOCK = "Times of day were counted from the first line."
 TYPED = "This is the form of a chat, where messages are typed and not spoken."
-BEFORE_FIRST = "text before the first time"
 
 _CLOCK = r"([0-9]{1,2}:[0-9]{2}:[0-9]{2})"
 _TAB_CHAT = re.compile(_CLOCK + r"\t[ ]?([^\t\n]{1,200}?)[ ]?:\t(.*)")

@@ -3,9 +3,9 @@ import zipfile
 
 import pytest
 
-from detector.errors import MalformedTranscript, TranscriptError, UnknownFormat
+from detector.errors import MalformedTranscript, TranscriptError, TranscriptTooLarge, UnknownFormat
 from detector.formats import read_transcript
-from detector.formats.docx_text import is_docx, read_paragraphs
+from detector.formats.docx_text import MAX_PART, is_docx, read_paragraphs
 from detector.formats.source import open_source
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -86,6 +86,19 @@ def test_a_damaged_member_is_refused() -> None:
     data[60:80] = bytes(20)
     with pytest.raises(MalformedTranscript, match="damaged"):
         read_transcript(bytes(data))
+
+
+def test_a_zip_of_an_unknown_version_is_no_format() -> None:
+    data = bytearray(docx(TURN))
+    # The version needed to unpack, in the central directory.
+    data[data.rindex(b"PK\x01\x02") + 6] = 224
+    with pytest.raises(UnknownFormat, match="damaged zip"):
+        read_transcript(bytes(data))
+
+
+def test_a_document_that_unpacks_to_too_much_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(TranscriptTooLarge):
+        read_transcript(docx(TURN + " " * (MAX_PART + 1)))
 
 
 def test_a_cut_file_is_no_format() -> None:

@@ -5,6 +5,8 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector.errors import TranscriptError
 from detector.formats import read_transcript
@@ -56,6 +58,26 @@ def test_a_damaged_file_ends_in_a_transcript_or_a_transcript_error(path: str) ->
             assert transcript.cues
             assert "thought record" not in " ".join(transcript.notes)
             assert "thought record" not in repr(transcript)
+
+
+PIECES = (
+    *("WEBVTT", "NOTE", "STYLE", "-->", "00:01.000 --> 00:02.000", "<v Ann>", "</v>", "1", "2"),
+    *("0:04", "00:01:02", "[00:01:02]", "-00:00:02.000", "00:01.0-00:02.0", "[SPEAKER_00]:"),
+    *("T:", "C:", "T1:", "C1:", "Ann:", "Ann  0:12", "From Ann to Bob:", "[Ann] 10:00:12"),
+    *("speaker,text", "speaker\ttext", '{"speaker": "A", "text": "b"}', "{", "}", '"', ",", "# {"),
+    *("*THE:", "@Begin", "<?xml", "File type", "otter.ai", "word", "\u200f", "😀", "&amp;", "&"),
+    *("\n", "\n", "\n\n", "\r", " ", "  ", "\t", ":", "\x00", "\ud83d", "\ufeff"),
+)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_pieces_of_formats_in_any_order_end_the_same_way(text: str) -> None:
+    try:
+        transcript = read_transcript(text)
+    except TranscriptError:
+        return
+    assert transcript.cues
 
 
 def test_there_are_files_to_damage() -> None:

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.errors import EmptyTranscript, MalformedTranscript, UnknownFormat
+from detector.errors import (
+    EmptyTranscript,
+    MalformedTranscript,
+    TranscriptError,
+    UnknownFormat,
+)
 from detector.formats import read_transcript
 from detector.formats.vtt import split_voices
 from detector.transcript import Role, TimingQuality, Transcript
@@ -267,6 +272,12 @@ def test_a_lost_signature_is_noted() -> None:
 @pytest.mark.parametrize("text", ["WEBVTT", "WEBVTT\n\nNOTE only\n\nNOTE\ncomments\n"])
 def test_a_file_of_no_cues_is_empty(text: str) -> None:
     with pytest.raises(EmptyTranscript):
+        read_transcript(text)
+
+
+@pytest.mark.parametrize("text", ["-->", "-->-->", "<v Ann> -->", "00:01.000 --> 00:02.000"])
+def test_a_file_of_one_line_with_an_arrow_is_read_or_refused(text: str) -> None:
+    with pytest.raises(TranscriptError):
         read_transcript(text)
 
 

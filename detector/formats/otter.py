@@ -17,7 +17,7 @@ from detector.transcript import Cue, Role
 BEFORE_FIRST = "text before the first speaker"
 FOOTER = "Otter's footer"
 
-_HEADER = re.compile(r"(\S[^\n]{0,120}?)?[ \t]{2,8}((?:[0-9]{1,3}:)?[0-9]{1,2}:[0-9]{2})[ \t]*")
+_HEADER = re.compile(r"(\S[^\n]{0,120}?)?[ \t]{2,8}((?:[0-9]{1,3}:)?[0-9]{1,3}:[0-9]{2})[ \t]*")
 
 
 @dataclass(slots=True)

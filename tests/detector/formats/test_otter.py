@@ -15,6 +15,11 @@ def test_a_turn_is_a_header_and_the_lines_below_it() -> None:
     ]
 
 
+def test_minutes_may_run_past_99() -> None:
+    transcript = read_transcript("Ann  99:58\nHi.\n\nBob  100:05\nHello.\n")
+    assert [c.start_s for c in transcript.cues] == [5998.0, 6005.0]
+
+
 def test_a_paragraph_without_a_header_goes_on_with_the_turn() -> None:
     transcript = read_transcript("Ann  0:12\nHi.\n\nmore\n\nBob  0:20\nHello.\n")
     assert transcript.cues[0].text == "Hi. more"

@@ -5,6 +5,7 @@ it. What a phrase cannot see is checked for every hit: whether it is negated, wh
 somebody else's speech that is reported, and what the therapist's last turn invited.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ uses five or six in clinical notes, whose sentences are denser than speech."""
 
 _REPORT_REACH = 8
 """Words before a match in which a reporting verb with its narrator turns it into quotation."""
+
+_MOST_REPLIES = 4
+"""Most short replies ("well, no, I mean") that may stand before a match that opens the turn."""
 
 _QUOTE_REACH = 400
 """Code points before a match in which an open quotation mark is looked for."""
@@ -125,12 +129,20 @@ class MarkerRules:
         return pattern.reportable or not self._is_reported(turn.text, words, first)
 
     def _is_whole(self, words: SpokenTurn, first: int, last: int) -> bool:
-        outside = (*words.words[:first], *words.words[last:])
-        return not any(is_word(word.text) for word in outside)
+        # Looks at one place at a time and stops at the first word: a slice for every match would
+        # take minutes where a whole session stands in one turn.
+        outside = itertools.chain(range(first - 1, -1, -1), range(last, len(words.words)))
+        return not any(is_word(words.words[place].text) for place in outside)
 
     def _opens(self, words: SpokenTurn, first: int) -> bool:
-        before = [word.text for word in words.words[:first] if is_word(word.text)]
-        return len(before) <= 4 and all(text in self.codebook.spoken.replies for text in before)
+        n_words = 0
+        for place in range(first):
+            text = words.words[place].text
+            if is_word(text):
+                n_words += 1
+                if n_words > _MOST_REPLIES or text not in self.codebook.spoken.replies:
+                    return False
+        return True
 
     def _is_negated(self, words: SpokenTurn, first: int) -> bool:
         sentence = words.sentence(first)

@@ -56,8 +56,8 @@ class PatternLookup:
         self._rows: defaultdict[str, list[_TokenRow]] = defaultdict(list)
         self._free_rows: list[_TokenRow] = []
         for pattern in codebook.patterns.values():
-            if docs := self._phrase_docs(pattern):
-                self._phrases.add(pattern.id, docs)
+            if pattern.phrases:
+                self._phrases.add(pattern.id, self._phrase_keys(pattern))
             for row in pattern.tokens:
                 self._add_row(_TokenRow(pattern.id, row, _needed_words(row)))
 
@@ -95,13 +95,15 @@ class PatternLookup:
 
         return Doc(self._vocab, words=words)
 
-    def _phrase_docs(self, pattern: Pattern) -> list["Doc"]:
-        """The pattern's phrases as spoken words.
+    def _phrase_keys(self, pattern: Pattern) -> Any:
+        """The pattern's phrases as spoken words, each word by its key in the vocabulary.
 
-        Tens of thousands of phrases share a few hundred written words: each is read once.
+        `add` takes keys as well as Docs (a copied PhraseMatcher is rebuilt from them), and tens
+        of thousands of Docs would cost most of a cold start.
         """
+        add = self._vocab.strings.add
         return [
-            self._doc([word for written in phrase.split() for word in self._spoken_words(written)])
+            [add(word) for written in phrase.split() for word in self._spoken_words(written)]
             for phrase in pattern.phrases
         ]
 

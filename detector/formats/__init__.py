@@ -17,14 +17,11 @@ from detector.errors import (
     TranscriptTooLarge,
     UnknownFormat,
 )
-from detector.formats.source import Reader, Reading, Source, open_source
+from detector.formats.source import MAX_CUES, Reader, Reading, Source, open_source
 from detector.transcript import Cue, TimingQuality, Transcript
 
 MAX_BYTES = 50 * 1024 * 1024
 """Largest accepted file. The longest word-timed session we know of is below 10 MB."""
-
-MAX_CUES = 200_000
-"""Most cues accepted in one file: a day of speech at two a second."""
 
 
 def readers() -> tuple[Reader, ...]:

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from detector.errors import MalformedTranscript
+from detector.errors import MalformedTranscript, TranscriptTooLarge
 from detector.transcript import Cue, DroppedCue, Role
+
+MAX_CUES = 200_000
+"""Most cues accepted in one file, dropped ones too: a day of speech at two a second."""
 
 MAX_UNZIPPED = 200 * 1024 * 1024
 """Most bytes an office file may unpack to, all members together (a guard against zip bombs)."""
@@ -71,13 +74,23 @@ class Reading:
     backward: list[str] = field(default_factory=list)
 
     def add(self, cue: Cue) -> None:
-        """Takes one cue of the file as understood."""
+        """Takes one cue of the file as understood. Raises: TranscriptTooLarge."""
+        self._check_size()
         self.n_understood += 1
         self.cues.append(cue)
 
     def drop(self, where: str, reason: str) -> None:
-        """Leaves one cue of the file out, for a reason that quotes nothing from it."""
+        """Leaves one cue of the file out, for a reason that quotes nothing from it.
+
+        Raises: TranscriptTooLarge.
+        """
+        self._check_size()
         self.dropped.append(DroppedCue(where, reason))
+
+    def _check_size(self) -> None:
+        """Stops while reading: millions of empty cues must not be gone through to be refused."""
+        if len(self.cues) + len(self.dropped) >= MAX_CUES:
+            raise TranscriptTooLarge(MAX_CUES + 1, MAX_CUES, "cues")
 
     def span(
         self, start: float | None, end: float | None, where: object

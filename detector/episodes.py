@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from detector.codebook import Codebook
 from detector.report import Moment
-from detector.scoring import Array, ScoredSession
+from detector.scoring import ScoredSession
 from detector.transcript import Role, Turn
+from detector.weights import Array
 
 REACH_TURNS = 10
 """Turns after a moment in which a strategy still answers it (codebook: the last ten utterances)."""

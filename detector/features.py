@@ -38,6 +38,10 @@ SHORT_REPLY_WORDS = 4
 """What makes a slow short reply. Judgements: replies come within half a second in talk at large
 (Heldner & Edlund 2010), a video link adds its lag, and some clients are always slow."""
 
+_AROUND_TURNS = 40
+"""Turns to either side in which somebody else's words are looked for. A judgement; without an
+end, a session of nothing but "yes" and "okay" would be gone through once for every turn."""
+
 _FIRST_PERSON = frozenset({"i", "me", "my", "mine", "myself"})
 _SECOND_PERSON = frozenset({"you", "your", "yours", "yourself"})
 _OPENERS = ("no", "yes", "yeah", "well", "but", "okay", "so", "i", "it", "that", "why", "what")
@@ -151,10 +155,10 @@ class _Rows:
         yield "said.words_vs_own", self._timed(turn.index, "n_words_vs_own")
 
     def _around(self, turn: Turn, name: str, step: int) -> Iterator[tuple[str, float]]:
-        """The nearest turn of another role that says something, on one side."""
+        """The nearest turn of another role that says something, on one side; none if it is far."""
         place = turn.index + step
         passed = 0
-        while 0 <= place < len(self.turns):
+        while 0 <= place < len(self.turns) and abs(place - turn.index) <= _AROUND_TURNS:
             other = self.turns[place]
             if other.role is not turn.role:
                 if not self.rules.is_backchannel(self.spoken[place]):

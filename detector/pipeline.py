@@ -20,9 +20,10 @@ from detector.report import (
     TurnReport,
 )
 from detector.roles import assign_roles, is_english
-from detector.scoring import ScoredSession, Weights, load_weights, score_session
+from detector.scoring import ScoredSession, score_session
 from detector.timing import COLUMNS, MEASURES, read_clock
 from detector.transcript import Role, Segment, Transcript, Turn
+from detector.weights import Weights, load_weights
 
 ATTENDANCE = ("attended", "late", "cancelled", "no_show")
 """How the client came to the session, as the platform's metadata says."""

@@ -37,7 +37,8 @@ class Span:
 class MarkerFinding:
     """A codebook marker on one turn.
 
-    `score` is the share of such findings that the training labels confirm, 0..1. `pillar` is
+    `score` is this marker's share of the turn's score for its label, 0..1; a marker whose kind
+    has no label has the share of such findings that training labels confirm. `pillar` is
     the strained part of the alliance, None where none is. `spans` may be empty where the
     source is not the text. `source` is rule, network, timing or dialogue. `pattern_ids` name
     the rules.

@@ -7,26 +7,19 @@ stand in `weights/rules.toml` with their source. The labels come from a language
 codebook, adjudicated, not from clinicians.
 """
 
-import functools
-import hashlib
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.codebook import Codebook
 from detector.errors import CodebookError
-from detector.features import ReadSession, as_matrix
+from detector.features import ReadSession
 from detector.markers import MarkerHit
 from detector.report import CLIENT_LABELS, THERAPIST_LABELS, Evidence, MarkerFinding, Span
 from detector.transcript import Role
-
-Array = npt.NDArray[np.float64]
+from detector.weights import Array, LinearModel, Weights
 
 FITTED = ("withdrawal", "confrontation", "resolution", "contribution")
 """The labels that have weights; `rupture` follows from the first two."""
@@ -39,101 +32,13 @@ ROLE_OF = {
 _HALF_LIFE_TURNS = 4.0
 """Turns after which a neighbour's score counts half. A judgement: two exchanges."""
 
+LEAST_SHOWN = 0.1
+"""Marker score from which a finding is reported. Broad patterns that are right one time in ten
+or less help the scorer, but shown alone they would cry wolf. A judgement."""
+
 _MOST_EVIDENCE = 4
 _LEAST_PULL = 0.25
 """Log-odds below which a feature is not worth showing as evidence."""
-
-
-@dataclass(frozen=True)
-class LinearModel:
-    """A weighted sum of named features: log-odds, or a rating.
-
-    `weights` and `means` have shape (n_names,). A feature counts as its distance from the mean
-    it had in training, so that an unknown value (NaN) pulls nowhere.
-    """
-
-    intercept: float
-    names: tuple[str, ...]
-    weights: Array = field(repr=False)
-    means: Array = field(repr=False)
-
-    def pulls(self, rows: Sequence[Mapping[str, float]]) -> Array:
-        """What each feature adds: shape (n_rows, n_names)."""
-        distance = np.nan_to_num(as_matrix(rows, self.names) - self.means, nan=0.0)
-        pulls: Array = distance * self.weights
-        return pulls
-
-    def value(self, rows: Sequence[Mapping[str, float]]) -> Array:
-        """The weighted sum of each row: shape (n_rows,)."""
-        if not rows:
-            return np.zeros(0)
-        total: Array = self.pulls(rows).sum(axis=1) + self.intercept
-        return total
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Everything the scorer learned, as `weights/rules.toml` holds it.
-
-    `own` and `context` are the two steps by label, `ratings` map a session's scores to the 3RS
-    scale by label, `pattern_precision` is the confirmed share of each pattern's findings,
-    `pillar_shares` say which part of the alliance a label strains where no marker tells,
-    `flag_threshold` is the rupture score from which a turn is part of a moment.
-    """
-
-    name: str
-    sha256: str
-    codebook: str
-    source: Mapping[str, str]
-    own: Mapping[str, LinearModel]
-    context: Mapping[str, LinearModel]
-    ratings: Mapping[str, LinearModel]
-    pattern_precision: Mapping[str, float]
-    pillar_shares: Mapping[str, Mapping[str, float]]
-    flag_threshold: float
-    repair_threshold: float
-
-
-@functools.cache
-def load_weights() -> Weights:
-    """The weights this version of the code carries.
-
-    Raises: CodebookError: the file lacks a part, or belongs to another codebook.
-    """
-    return read_weights((files("detector") / "weights" / "rules.toml").read_bytes())
-
-
-def read_weights(data: bytes) -> Weights:
-    """Weights from the bytes of a `rules.toml`. Raises: CodebookError: it is broken."""
-    try:
-        content = tomllib.loads(data.decode("utf-8"))
-        steps = {
-            step: {name: _read_model(table) for name, table in content[step].items()}
-            for step in ("own", "context", "ratings")
-        }
-        return Weights(
-            name=content["name"],
-            sha256=hashlib.sha256(data).hexdigest(),
-            codebook=content["codebook"],
-            source=content["source"],
-            pattern_precision=content["pattern_precision"],
-            pillar_shares=content["pillar_shares"],
-            flag_threshold=content["thresholds"]["flag"],
-            repair_threshold=content["thresholds"]["repair"],
-            **steps,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CodebookError("weights/rules.toml", "a part is missing or malformed") from error
-
-
-def _read_model(table: dict[str, Any]) -> LinearModel:
-    features = table["features"]
-    return LinearModel(
-        float(table["intercept"]),
-        tuple(features),
-        np.array([entry["weight"] for entry in features.values()], dtype=np.float64),
-        np.array([entry["mean"] for entry in features.values()], dtype=np.float64),
-    )
 
 
 @dataclass(frozen=True)
@@ -207,7 +112,9 @@ def score_session(
         logits = weights.context[label].value([rows[label][index] for index in mine])
         scores[label][mine] = sigmoid(logits)
     scores["rupture"] = 1.0 - (1.0 - scores["withdrawal"]) * (1.0 - scores["confrontation"])
-    findings = tuple(_findings(read, index, weights, codebook) for index in range(len(roles)))
+    findings = tuple(
+        _findings(read, index, scores, weights, codebook) for index in range(len(roles))
+    )
     return ScoredSession(read, scores, skip, findings, weights, codebook)
 
 
@@ -285,27 +192,46 @@ def sigmoid(logits: Array) -> Array:
 
 
 def _findings(
-    read: ReadSession, index: int, weights: Weights, codebook: Codebook
+    read: ReadSession,
+    index: int,
+    scores: Mapping[str, Array],
+    weights: Weights,
+    codebook: Codebook,
 ) -> tuple[MarkerFinding, ...]:
-    """The turn's markers: hits of one marker are one finding with all their places."""
+    """The turn's markers: hits of one marker are one finding with all their places.
+
+    A label's score is shared among the markers found for it as their patterns were right in
+    training. A marker without a label of its own (strengths, repair disclosure) keeps its
+    pattern's share. What stays below LEAST_SHOWN weighed in the score and is not reported.
+    """
     by_marker: dict[str, list[MarkerHit]] = {}
     for hit in read.hits[index]:
         if codebook.markers[hit.marker].kind not in ("move", "technical"):
             by_marker.setdefault(hit.marker, []).append(hit)
+    best = {marker: max(hits, key=weights.share_of) for marker, hits in by_marker.items()}
     findings = []
     for marker, hits in by_marker.items():
-        best = max(hits, key=lambda hit: weights.pattern_precision.get(hit.pattern_id, 0.0))
-        findings.append(
-            MarkerFinding(
-                marker=marker,
-                score=weights.pattern_precision.get(best.pattern_id, 0.0),
-                pillar=_pillar(best, codebook),
-                spans=_spans(hits),
-                source=best.source,
-                pattern_ids=tuple(dict.fromkeys(hit.pattern_id for hit in hits)),
-            )
-        )
+        kind, score = codebook.markers[marker].kind, weights.share_of(best[marker])
+        if kind in scores:
+            rivals = [one for name, one in best.items() if codebook.markers[name].kind == kind]
+            total = sum(weights.share_of(one) for one in rivals)
+            score = float(scores[kind][index]) * (score / total if total else 1 / len(rivals))
+        if score >= LEAST_SHOWN:
+            findings.append(_finding(hits, best[marker], score, codebook))
     return tuple(findings)
+
+
+def _finding(
+    hits: Sequence[MarkerHit], best: MarkerHit, score: float, codebook: Codebook
+) -> MarkerFinding:
+    return MarkerFinding(
+        marker=best.marker,
+        score=score,
+        pillar=_pillar(best, codebook),
+        spans=_spans(hits),
+        source=best.source,
+        pattern_ids=tuple(dict.fromkeys(hit.pattern_id for hit in hits)),
+    )
 
 
 def _pillar(hit: MarkerHit, codebook: Codebook) -> str | None:

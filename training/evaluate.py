@@ -18,7 +18,8 @@ import typer
 from detector import segmentation
 from detector.features import as_matrix
 from detector.markers import MarkerRules
-from detector.scoring import FITTED, Array, load_weights, score_session, summary_row
+from detector.scoring import FITTED, score_session, summary_row
+from detector.weights import Array, load_weights
 from training.corpus import RATINGS, load_annomi, load_synthetic, told
 from training.rules import Example, FitConfig, FittedRules, fit_rules, fold_of, read_examples
 

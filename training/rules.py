@@ -21,16 +21,8 @@ from detector.codebook import PILLARS, load_codebook
 from detector.episodes import stretches
 from detector.features import ReadSession, as_matrix, read_session
 from detector.markers import MarkerRules
-from detector.scoring import (
-    FITTED,
-    ROLE_OF,
-    Array,
-    LinearModel,
-    context_rows,
-    own_logits,
-    sigmoid,
-    summary_row,
-)
+from detector.scoring import FITTED, ROLE_OF, context_rows, own_logits, sigmoid, summary_row
+from detector.weights import Array, LinearModel
 from training.corpus import RATINGS, LabelledSession, load_annomi, load_synthetic, told
 
 

@@ -8,7 +8,8 @@ from detector.episodes import REACH_TURNS, RESOLUTION_WORDS, find_moments, pilla
 from detector.features import read_session
 from detector.markers import MarkerRules
 from detector.report import LABELS, MarkerFinding, Moment
-from detector.scoring import FITTED, LinearModel, ScoredSession, Weights
+from detector.scoring import FITTED, ScoredSession
+from detector.weights import LinearModel, Weights
 
 NOTHING = LinearModel(0.0, (), np.zeros(0), np.zeros(0))
 MODELS = dict.fromkeys(FITTED, NOTHING)

@@ -13,17 +13,15 @@ from detector.markers import MarkerHit, MarkerRules
 from detector.report import LABELS
 from detector.scoring import (
     FITTED,
-    LinearModel,
     ScoredSession,
     context_rows,
-    load_weights,
     own_logits,
-    read_weights,
     score_session,
     sigmoid,
     summary_row,
 )
 from detector.transcript import Role
+from detector.weights import LinearModel, load_weights, read_weights
 
 ABOUT_WORDS = """
 [own.{label}]
@@ -309,6 +307,7 @@ def findings(rules: MarkerRules, make_transcript: Any, toml: str) -> Any:
         weights = read_weights(toml.encode())
         return score_session(given, weights, rules.codebook).findings[1]
 
+    findings.scored = score_session(read, read_weights(toml.encode()), rules.codebook)
     return findings
 
 
@@ -319,10 +318,23 @@ def test_hits_of_one_marker_are_one_finding_with_all_their_places(findings: Any)
     assert found.pattern_ids == ("denial.a", "denial.b")
 
 
-def test_a_finding_scores_as_its_surest_pattern(findings: Any) -> None:
+def test_the_only_marker_of_a_label_has_the_labels_whole_score(findings: Any) -> None:
     (found,) = findings(hit(0, 4, "denial.a"), hit(5, 9, "denial.b"))
-    assert found.score == 0.75
-    assert findings(hit(0, 4, "denial.unheard"))[0].score == 0.0
+    assert found.score == pytest.approx(findings.scored.scores["withdrawal"][1])
+
+
+def test_a_rival_whose_pattern_was_never_right_has_no_share_and_is_not_reported(
+    findings: Any,
+) -> None:
+    rival = hit(5, 9, "minimal_response.unheard", "minimal_response")
+    assert [found.marker for found in findings(hit(0, 4, "denial.a"), rival)] == ["denial"]
+
+
+def test_rivals_that_were_never_right_share_alike(findings: Any) -> None:
+    names = ("denial", "minimal_response")
+    found = findings(*(hit(0, 4, f"{name}.unheard", name) for name in names))
+    half = findings.scored.scores["withdrawal"][1] / 2
+    assert [one.score for one in found] == pytest.approx([half, half])
 
 
 def test_moves_and_technical_events_are_no_findings(findings: Any, rules: MarkerRules) -> None:

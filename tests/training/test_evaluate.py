@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from detector.markers import MarkerRules
-from detector.scoring import FITTED, LinearModel
+from detector.scoring import FITTED
+from detector.weights import LinearModel
 from training import evaluate
 from training.corpus import RATINGS, load_synthetic
 from training.evaluate import (

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from detector.markers import MarkerHit, MarkerRules
-from detector.scoring import FITTED, LinearModel, own_logits, read_weights, score_session
+from detector.scoring import FITTED, own_logits, score_session
 from detector.transcript import Role
+from detector.weights import LinearModel, read_weights
 from training import rules as rules_module
 from training.corpus import CueLabel, LabelledSession, load_synthetic
 from training.evaluate import auroc

@@ -86,6 +86,13 @@ def test_the_turns_around_are_those_of_the_other_that_say_something(read: Any) -
     assert session.features[0]["before.none"] == 1.0
 
 
+def test_somebody_who_spoke_long_ago_is_not_around(read: Any) -> None:
+    lines = ["C: That was a hard week for me.", *["T: Okay.", "C: Yes."] * 30]
+    session = read(*lines)
+    assert "before.none" not in session.features[39]
+    assert session.features[59]["before.none"] == 1.0
+
+
 def test_without_a_clock_the_times_are_unknown_and_the_place_is_known(read: Any) -> None:
     row = read("T: a", "C: b", "T: c").features[1]
     assert math.isnan(row["time.response_latency_s"])

@@ -117,12 +117,14 @@ def fold_of(examples: Sequence[Example], n_folds: int, seed: int) -> list[int]:
 
 def fit_rules(examples: Sequence[Example], config: FitConfig) -> FittedRules:
     """Fits both steps and the ratings on these sessions."""
-    own = {label: _fit_own(examples, label, config) for label in FITTED}
+    everyone = range(len(examples))
+    tables = {label: _read_table(examples, label) for label in FITTED}
+    own = {label: _fit_own(examples, everyone, tables[label], label, config) for label in FITTED}
     folds = fold_of(examples, config.n_folds, config.seed)
     unseen: dict[int, dict[str, Array]] = {}
     for number in range(config.n_folds):
-        kept = [ex for ex, fold in zip(examples, folds, strict=True) if fold != number]
-        models = {label: _fit_own(kept, label, config) for label in FITTED}
+        kept = [place for place in everyone if folds[place] != number]
+        models = {label: _fit_own(examples, kept, tables[label], label, config) for label in FITTED}
         for place, ex in enumerate(examples):
             if folds[place] == number:
                 heard = np.ones(len(ex.roles), dtype=bool)
@@ -136,6 +138,26 @@ def fit_rules(examples: Sequence[Example], config: FitConfig) -> FittedRules:
     return FittedRules(own, context, _fit_ratings(examples, scores), scores)
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One label's features of all sessions, laid out once for the many fits that share them.
+
+    `blocks` hold each session's rows, shape (n_turns, n_names); `present` says which features
+    occur in which session, shape (n_sessions, n_names).
+    """
+
+    names: tuple[str, ...]
+    blocks: tuple[Array, ...] = field(repr=False)
+    present: npt.NDArray[np.bool_] = field(repr=False)
+
+
+def _read_table(examples: Sequence[Example], label: str) -> _Table:
+    rows = [[ex.read.features[i] for i in ex.mine(label)] for ex in examples]
+    names = tuple(sorted({name for own in rows for row in own for name in row}))
+    blocks = tuple(as_matrix(own, names) for own in rows)
+    return _Table(names, blocks, np.array([(block != 0).any(axis=0) for block in blocks]))
+
+
 def _second_step(
     context: Mapping[str, LinearModel], ex: Example, rows: Mapping[str, list[dict[str, float]]]
 ) -> dict[str, Array]:
@@ -147,11 +169,20 @@ def _second_step(
     return scores
 
 
-def _fit_own(examples: Sequence[Example], label: str, config: FitConfig) -> LinearModel:
-    rows = [[ex.read.features[i] for i in ex.mine(label)] for ex in examples]
-    names = _names(rows, config.least_seen)
-    trust = np.where(_joined(examples, label, "sure"), 1.0, config.unsure_weight)
-    return _fit_logistic(examples, rows, label, names, config.own_variance, trust, config)
+def _fit_own(
+    examples: Sequence[Example],
+    places: Sequence[int],
+    table: _Table,
+    label: str,
+    config: FitConfig,
+) -> LinearModel:
+    """The first step on the sessions at these places; a feature must occur in enough of them."""
+    kept = table.present[list(places)].sum(axis=0) >= config.least_seen
+    names = tuple(name for name, keep in zip(table.names, kept, strict=True) if keep)
+    x = np.concatenate([table.blocks[place][:, kept] for place in places])
+    chosen = [examples[place] for place in places]
+    trust = np.where(_joined(chosen, label, "sure"), 1.0, config.unsure_weight)
+    return _fit_logistic(chosen, x, label, names, config.own_variance, trust, config)
 
 
 def _fit_context(
@@ -160,30 +191,21 @@ def _fit_context(
     label: str,
     config: FitConfig,
 ) -> LinearModel:
-    chosen = [
-        [row[label][i] for i in ex.mine(label)] for ex, row in zip(examples, rows, strict=True)
-    ]
+    chosen = [row[label][i] for ex, row in zip(examples, rows, strict=True) for i in ex.mine(label)]
+    names = tuple(chosen[0])
+    x = as_matrix(chosen, names)
     # Every label counts fully here: this step sets the rate, which must be the labels' own.
-    trust = np.ones(sum(len(session_rows) for session_rows in chosen))
-    names = tuple(chosen[0][0])
-    return _fit_logistic(examples, chosen, label, names, config.context_variance, trust, config)
+    trust = np.ones(len(x))
+    return _fit_logistic(examples, x, label, names, config.context_variance, trust, config)
 
 
 def _joined(examples: Sequence[Example], label: str, which: str) -> Array:
     return np.concatenate([getattr(ex, which)[ex.mine(label)] for ex in examples])
 
 
-def _names(rows: Sequence[Sequence[Mapping[str, float]]], least_seen: int) -> tuple[str, ...]:
-    """Features that are there in enough sessions, in order of name."""
-    seen: Counter[str] = Counter()
-    for session_rows in rows:
-        seen.update({name for row in session_rows for name, value in row.items() if value})
-    return tuple(sorted(name for name, n_sessions in seen.items() if n_sessions >= least_seen))
-
-
 def _fit_logistic(
     examples: Sequence[Example],
-    rows: Sequence[Sequence[Mapping[str, float]]],
+    x: Array,
     label: str,
     names: tuple[str, ...],
     variance: float,
@@ -193,7 +215,6 @@ def _fit_logistic(
     """One penalised logistic regression; invented sessions have an intercept of their own."""
     from sklearn.linear_model import LogisticRegression
 
-    x = as_matrix([row for session_rows in rows for row in session_rows], names)
     y = np.concatenate([ex.targets[label][ex.mine(label)] for ex in examples])
     real = np.concatenate([np.full(len(ex.mine(label)), ex.is_real) for ex in examples])
     counts = np.where(real, 1.0, config.synthetic_weight) * trust

@@ -8,7 +8,7 @@ import pytest
 from detector.markers import MarkerHit, MarkerRules
 from detector.scoring import FITTED, own_logits, score_session
 from detector.transcript import Role
-from detector.weights import LinearModel, read_weights
+from detector.weights import read_weights
 from training import rules as rules_module
 from training.corpus import CueLabel, LabelledSession, load_synthetic
 from training.evaluate import auroc
@@ -150,32 +150,31 @@ def test_the_strongest_features_are_written_first(toml: str) -> None:
         assert strengths == sorted(strengths, reverse=True)
 
 
+def with_mark(ex: Example) -> Example:
+    """The session with a feature that only its group has: a model that weighs it has seen it."""
+    features = tuple({**row, f"group.{ex.session.group}": 1.0} for row in ex.read.features)
+    return dataclasses.replace(ex, read=dataclasses.replace(ex.read, features=features))
+
+
 def test_the_second_step_sees_only_scores_of_models_that_did_not_see_the_session(
     examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grouped = with_groups(examples, "aabbccdde")
-    group_of = {id(ex.read): ex.session.group for ex in grouped}
-    fitted_on: dict[int, set[str]] = {}
-    models: list[LinearModel] = []
+    marked = [with_mark(ex) for ex in with_groups(examples[:6], "aabbcc")]
+    group_of = {id(ex.read): ex.session.group for ex in marked}
     checked: list[str] = []
     scores = rules_module.own_logits
 
-    def fit(kept: list[Example], label: str, config: FitConfig) -> LinearModel:
-        models.append(LinearModel(-1.0, (), np.zeros(0), np.zeros(0)))
-        fitted_on[id(models[-1])] = {ex.session.group for ex in kept}
-        return models[-1]
-
     def score(read: Any, own: Any, *more: Any) -> Any:
+        mine = f"group.{group_of[id(read)]}"
         for model in own.values():
-            assert group_of[id(read)] not in fitted_on[id(model)]
-            assert fitted_on[id(model)]
-        checked.append(group_of[id(read)])
+            seen = {name for name in model.names if name.startswith("group.")}
+            assert seen == {"group.a", "group.b", "group.c"} - {mine}
+        checked.append(mine)
         return scores(read, own, *more)
 
-    monkeypatch.setattr(rules_module, "_fit_own", fit)
     monkeypatch.setattr(rules_module, "own_logits", score)
-    fit_rules(grouped, CONFIG)
-    assert sorted(checked) == list("aabbccdde")
+    fit_rules(marked, FitConfig(n_folds=3, least_seen=1))
+    assert sorted(checked) == [f"group.{group}" for group in "aabbcc"]
 
 
 def test_the_second_step_keeps_the_labels_own_rate(rules: MarkerRules) -> None:

@@ -191,11 +191,17 @@ def _is_in_quotes(text: str, place: int) -> bool:
     return before.count('"') % 2 == 1 or opened > closed
 
 
+def _place_of(match: tuple[int, int, str]) -> tuple[int, int, str]:
+    """First come first, the longer before the shorter; by name where two stand in one place."""
+    first, last, pattern_id = match
+    return first, -last, pattern_id
+
+
 def _longest(matches: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """The matches in order of place, less those inside a longer one of the same pattern."""
     kept: list[tuple[int, int, str]] = []
     reached: dict[str, int] = {}
-    for first, last, pattern_id in sorted(set(matches), key=lambda match: (match[0], -match[1])):
+    for first, last, pattern_id in sorted(set(matches), key=_place_of):
         if last > reached.get(pattern_id, -1):
             reached[pattern_id] = last
             kept.append((first, last, pattern_id))

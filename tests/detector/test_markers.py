@@ -103,6 +103,16 @@ def test_of_two_matches_of_one_pattern_the_longer_stays(
     assert turns[1].text[hit.start : hit.end] == "It's fine"
 
 
+def test_patterns_that_hit_one_place_are_in_order_of_their_names(
+    small: MarkerRules, make_transcript: Any
+) -> None:
+    names = [f"complaint.{letter}" for letter in "hgfedcba"]
+    alike = {name: pattern(name, "same old words") for name in names}
+    rules = MarkerRules(dataclasses.replace(small.codebook, patterns=alike))
+    hits = rules.find(make_transcript("C: The same old words.").turns)[0]
+    assert [hit.pattern_id for hit in hits] == sorted(names)
+
+
 def test_hits_are_in_order_of_place(small: MarkerRules, make_transcript: Any) -> None:
     turns = make_transcript("C: This is useless. You never listen. This is useless.").turns
     starts = [hit.start for hit in small.find(turns)[0]]

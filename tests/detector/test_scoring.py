@@ -21,7 +21,7 @@ from detector.scoring import (
     summary_row,
 )
 from detector.transcript import Role
-from detector.weights import LinearModel, load_weights, read_weights
+from detector.weights import load_weights, read_weights
 
 ABOUT_WORDS = """
 [own.{label}]
@@ -90,70 +90,11 @@ def score(rules: MarkerRules, make_transcript: Any, toml: str) -> Any:
     return score
 
 
-MODEL = LinearModel(-1.0, ("a", "b"), np.array([2.0, 0.5]), np.array([1.0, 0.0]))
-
-
-def test_a_linear_model_adds_each_features_distance_from_its_mean() -> None:
-    assert MODEL.value([{"a": 3.0, "b": 4.0}, {"a": 1.0}]).tolist() == [5.0, -1.0]
-    assert MODEL.pulls([{"a": 3.0, "b": 4.0}]).tolist() == [[4.0, 2.0]]
-
-
-def test_an_absent_feature_is_zero_and_an_unknown_one_pulls_nowhere() -> None:
-    assert MODEL.value([{}]).tolist() == [-3.0]
-    assert MODEL.value([{"a": math.nan, "b": math.nan}]).tolist() == [-1.0]
-
-
-def test_a_linear_model_of_no_rows_gives_no_values() -> None:
-    assert MODEL.value([]).shape == (0,)
-
-
 def test_a_probability_is_safe_at_both_ends_and_unknown_stays_unknown() -> None:
     chances = sigmoid(np.array([-1e6, 0.0, 1e6, math.nan]))
     assert chances[1] == 0.5
     assert 0.0 < chances[0] < chances[2] < 1.0
     assert math.isnan(chances[3])
-
-
-def test_weights_are_read_with_their_hash_and_source(toml: str) -> None:
-    weights = read_weights(toml.encode())
-    assert (weights.name, weights.flag_threshold, weights.repair_threshold) == ("tiny", 0.5, 0.4)
-    assert set(weights.own) == set(weights.context) == set(weights.ratings) == set(FITTED)
-    assert weights.source == {"data": "made by hand"}
-    assert weights.sha256 != read_weights(toml.replace("0.75", "0.74").encode()).sha256
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        ("[thresholds]", "[limits]"),
-        ("flag = 0.5", ""),
-        ('name = "tiny"', ""),
-        ("weight = 2.0,", ""),
-        ("weight = 2.0, mean = 0.5", 'weight = "two", mean = 0.5'),
-        ("intercept = 1.5", 'intercept = "high"'),
-        ("[source]", "[source"),
-        ("[ratings.", "[rankings."),
-    ],
-)
-def test_a_broken_weight_file_is_our_own_error(toml: str, change: tuple[str, str]) -> None:
-    assert change[0] in toml
-    with pytest.raises(CodebookError, match="missing or malformed"):
-        read_weights(toml.replace(*change).encode())
-
-
-def test_weights_that_are_no_text_are_our_own_error() -> None:
-    with pytest.raises(CodebookError, match="missing or malformed"):
-        read_weights(b"\xff\xfe\x00")
-
-
-def test_the_shipped_weights_fit_the_shipped_codebook(rules: MarkerRules) -> None:
-    weights = load_weights()
-    assert weights.codebook == rules.codebook.version
-    assert set(weights.own) == set(weights.context) == set(weights.ratings) == set(FITTED)
-    assert 0.0 < weights.flag_threshold < 1.0
-    for model in (*weights.own.values(), *weights.context.values(), *weights.ratings.values()):
-        assert np.isfinite(model.weights).all()
-        assert np.isfinite(model.means).all()
 
 
 def test_weights_of_another_codebook_are_refused(rules: MarkerRules, make_transcript: Any) -> None:

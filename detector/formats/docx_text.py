@@ -101,8 +101,9 @@ def _parse(content: bytes) -> etree._Element:
     )
     try:
         root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise MalformedTranscript("the Word document is not well-formed XML") from error
+    except (etree.XMLSyntaxError, ValueError):
+        # Not from the parser's error, which quotes the document.
+        raise MalformedTranscript("the Word document is not well-formed XML") from None
     if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedTranscript("the Word document declares a DOCTYPE")
     return root

@@ -211,7 +211,8 @@ def render(report: Report, request: Request, *, name: str = "") -> str:
     if request.format == "html":
         from detector.page import render as render_page
 
-        return render_page(report)
+        titled = {} if name in ("", STDIN) else {"title": f"Session report: {Path(name).stem}"}
+        return render_page(report, **titled).rstrip() + "\n"
     if request.format == "csv":
         is_part = request.shares_output
         return as_csv(report, file=name if is_part else None, header=not is_part)

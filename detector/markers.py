@@ -31,6 +31,7 @@ _BREAKS = ("-", "–", "—", ",")
 """How transcribers mark speech that another's word cuts in two."""
 
 _LINKING = frozenset({"am", "is", "are", "was", "were", "be", "'s", "would"})
+_LIKENED = frozenset({"that", "this", "a", "an", "the", "me", "him", "her", "them"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,8 @@ class MarkerRules:
         texts = [word.text for word in before]
         for place, said in enumerate(texts):
             is_like = said == "like" and place > 0 and texts[place - 1] in _LINKING
+            if is_like and texts[place + 1 : place + 2] and texts[place + 1] in _LIKENED:
+                continue  # "he is like that" likens, it does not quote
             if (said in spoken.reporting or is_like) and spoken.narrators.intersection(
                 texts[max(0, place - 4) : place]
             ):

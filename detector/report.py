@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -191,7 +192,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, numbers rounded, in the published order."""
-        return {"schema": SCHEMA, **_plain(dataclasses.asdict(self))}
+        return {"schema": SCHEMA, **_plain(self)}
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """The report as JSON text that ends with a newline; NaN never occurs in it."""
@@ -233,12 +234,22 @@ class Report:
         return render_for_notebook(self)
 
 
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def _plain(value: Any) -> Any:
-    """Lists for tuples, numbers rounded: times to a millisecond, scores to four places."""
+    """Objects for values, lists for tuples; numbers rounded to four places.
+
+    Not `dataclasses.asdict`: it copies every text and number of a long session twice over.
+    """
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(inner) for inner in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
     return value

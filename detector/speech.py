@@ -99,9 +99,17 @@ class SpeechReader:
             yield SpokenTurn(tuple(self._tidy(sorted(words, key=lambda word: word.start))))
 
     def _mask(self, text: str) -> str:
-        """The text with remarks blanked out, equally long."""
-        blank = _BRACKET.sub(lambda match: " " * len(match.group()), text)
-        return blank.translate(_SAME_LENGTH)
+        """The text with remarks blanked out, equally long.
+
+        Square brackets are a transcriber's; what stands in round ones may have been said, so
+        only a known remark goes.
+        """
+
+        def hide(match: re.Match[str]) -> str:
+            is_remark = match[0].startswith("[") or match[1].lower() in self._spoken.events
+            return " " * len(match[0]) if is_remark else match[0]
+
+        return _BRACKET.sub(hide, text).translate(_SAME_LENGTH)
 
     def _events(self, matches: Iterable[re.Match[str]]) -> Iterator[SpokenWord]:
         for match in matches:

@@ -149,7 +149,7 @@ def _read_table(examples: Sequence[Example], label: str) -> _Table:
     rows = [[ex.read.features[i] for i in ex.mine(label)] for ex in examples]
     names = tuple(sorted({name for own in rows for row in own for name in row}))
     blocks = tuple(as_matrix(own, names) for own in rows)
-    return _Table(names, blocks, np.array([(block != 0).any(axis=0) for block in blocks]))
+    return _Table(names, blocks, np.array([np.nan_to_num(b).any(axis=0) for b in blocks]))
 
 
 def _second_step(

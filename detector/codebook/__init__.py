@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from detector.errors import CodebookError
@@ -147,19 +148,30 @@ def load_codebook() -> Codebook:
     Raises: CodebookError: an entry is incomplete, unknown or twice there.
     """
     folder = files("detector.codebook")
-    head = tomllib.loads((folder / "codebook.toml").read_text("utf-8"))
-    markers = {entry["id"]: Marker(**entry) for entry in head["marker"]}
+    head = _read_toml(folder / "codebook.toml")
+    try:
+        markers = {entry["id"]: Marker(**entry) for entry in head["marker"]}
+        version, spoken = head["version"], _read_spoken(head["spoken"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CodebookError("codebook.toml", "a part is missing, unknown or malformed") from error
     patterns: dict[str, Pattern] = {}
     for path in sorted((folder / "patterns").iterdir(), key=lambda path: path.name):
         if path.name.endswith(".toml"):
-            for entry in tomllib.loads(path.read_text("utf-8")).get("pattern", []):
+            for entry in _read_toml(path).get("pattern", []):
                 pattern = _read_pattern(entry)
                 if pattern.id in patterns:
                     raise CodebookError(pattern.id, "the id is there twice")
                 patterns[pattern.id] = pattern
-    codebook = Codebook(head["version"], markers, patterns, _read_spoken(head["spoken"]))
+    codebook = Codebook(version, markers, patterns, spoken)
     _check(codebook)
     return codebook
+
+
+def _read_toml(path: Traversable) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CodebookError(path.name, "not TOML") from error
 
 
 def _read_pattern(entry: dict[str, Any]) -> Pattern:

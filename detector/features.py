@@ -1,8 +1,9 @@
 """What the scorer looks at: every turn as a row of named numbers.
 
 A name says where it comes from: `hit.` a marker found in this turn, `pattern.` the rule that
-found it, `said.` how it was said, `before.` and `after.` the other speaker's turns around it,
-`time.` the clock. A value that is unknown (no such turn, no clock) is NaN and pulls nowhere.
+found it, `word.` a word that was said, `said.` how it was said, `before.` and `after.` the other
+speaker's turns around it, `time.` the clock. A value that is unknown (no such turn, no clock) is
+NaN and pulls nowhere.
 """
 
 import math
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from detector.codebook import Codebook
 from detector.markers import MarkerHit, MarkerRules
-from detector.speech import SpokenTurn
+from detector.speech import SpokenTurn, is_word
 from detector.timing import COLUMNS, UNANSWERED_PAUSE_S, FloatArray, read_clock
 from detector.timing import measure as measure_timing
 from detector.transcript import Role, Transcript, Turn
@@ -148,8 +149,9 @@ class _Rows:
         yield "said.first_person", sum(word in _FIRST_PERSON for word in words) * share
         yield "said.second_person", sum(word in _SECOND_PERSON for word in words) * share
         yield "said.negations", math.log1p(words.count("not") + words.count("never"))
-        event = next((word for word in words if word in ("[laughs]", "[sighs]")), "")
-        yield f"said.event{event}", 1.0
+        for event in ("[laughs]", "[sighs]"):
+            yield f"said.event{event}", float(event in words)
+        yield from ((f"word.{word}", 1.0) for word in words if is_word(word))
         if words and words[0] in _OPENERS:
             yield f"said.opens_{words[0]}", 1.0
         yield "said.words_vs_own", self._timed(turn.index, "n_words_vs_own")

@@ -64,12 +64,19 @@ class ScoredSession:
         return tuple(sorted(found, key=lambda one: (-one.contribution, one.label, one.feature)))
 
     def _pulled(self, label: str, index: int) -> Iterator[Evidence]:
+        """The strongest reasons; what is one thing to a reader (a marker, the words) is one."""
         model, row = self.weights.own[label], self.read.features[index]
         pulls = model.pulls([row])[0]
-        for place in np.argsort(-pulls, kind="stable")[:_MOST_EVIDENCE]:
-            if pulls[place] >= _LEAST_PULL:
-                name = model.names[place]
-                yield Evidence(label, name, float(row.get(name, 0.0)), float(pulls[place]))
+        grouped: dict[str, tuple[float, float]] = {}
+        for name, pull in zip(model.names, pulls, strict=True):
+            if pull:
+                reason = _reason(name)
+                value, total = grouped.get(reason, (0.0, 0.0))
+                grouped[reason] = (max(value, float(row.get(name, 0.0))), total + float(pull))
+        strongest = sorted(grouped.items(), key=lambda item: (-item[1][1], item[0]))
+        for reason, (value, total) in strongest[:_MOST_EVIDENCE]:
+            if total >= _LEAST_PULL:
+                yield Evidence(label, reason, value, total)
 
     def rating(self, label: str, indexes: Sequence[int] | None = None) -> float | None:
         """The 3RS-style 1..5 for these turns, or for the session; None where nothing is scored."""
@@ -79,6 +86,14 @@ class ScoredSession:
             return None
         row = summary_row({name: values[kept] for name, values in self.scores.items()})
         return float(np.clip(self.weights.ratings[label].value([row])[0], 1.0, 5.0))
+
+
+def _reason(feature: str) -> str:
+    """What a feature is to a reader: a pattern its marker, any word the choice of words."""
+    where, _, what = feature.partition(".")
+    if where == "pattern":
+        return f"hit.{what.partition('.')[0]}"
+    return "said.words" if where == "word" else feature
 
 
 def score_session(

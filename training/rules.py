@@ -6,6 +6,7 @@ learned from real talk alone. The second step sees scores of sessions the first 
 fitted on, or it would trust them too much.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,19 +30,25 @@ class FitConfig:
         synthetic_weight: how much an invented turn counts against a real one.
         unsure_weight: how much a turn counts whose label coders may well differ on.
         least_seen: sessions in which a feature must occur to get a weight.
+        least_seen_word: the same for a single word.
         n_folds: folds for the scores that the second step sees.
         seed: of the folds.
         flags_an_hour: moments an hour that a reviewer is to be shown; sets the threshold.
     """
 
-    own_variance: float = 0.1
+    own_variance: float = 0.3
     context_variance: float = 1.0
     synthetic_weight: float = 0.3
     unsure_weight: float = 0.6
     least_seen: int = 4
+    least_seen_word: int = 40
     n_folds: int = 5
     seed: int = 0
     flags_an_hour: float = 5.0
+
+    def least_sessions(self, feature: str) -> int:
+        """In how many sessions this feature must occur."""
+        return self.least_seen_word if feature.startswith("word.") else self.least_seen
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ def fold_of(examples: Sequence[Example], n_folds: int, seed: int) -> list[int]:
 def fit_rules(examples: Sequence[Example], config: FitConfig) -> FittedRules:
     """Fits both steps and the ratings on these sessions."""
     everyone = range(len(examples))
-    tables = {label: _read_table(examples, label) for label in FITTED}
+    tables = {label: _read_table(examples, label, config) for label in FITTED}
     own = {label: _fit_own(examples, everyone, tables[label], label, config) for label in FITTED}
     folds = fold_of(examples, config.n_folds, config.seed)
     unseen: dict[int, dict[str, Array]] = {}
@@ -145,9 +152,10 @@ class _Table:
     present: npt.NDArray[np.bool_] = field(repr=False)
 
 
-def _read_table(examples: Sequence[Example], label: str) -> _Table:
+def _read_table(examples: Sequence[Example], label: str, config: FitConfig) -> _Table:
     rows = [[ex.read.features[i] for i in ex.mine(label)] for ex in examples]
-    names = tuple(sorted({name for own in rows for row in own for name in row}))
+    seen = Counter(name for own in rows for name in {name for row in own for name in row})
+    names = tuple(sorted(name for name in seen if seen[name] >= config.least_sessions(name)))
     blocks = tuple(as_matrix(own, names) for own in rows)
     return _Table(names, blocks, np.array([np.nan_to_num(b).any(axis=0) for b in blocks]))
 
@@ -171,7 +179,8 @@ def _fit_own(
     config: FitConfig,
 ) -> LinearModel:
     """The first step on the sessions at these places; a feature must occur in enough of them."""
-    kept = table.present[list(places)].sum(axis=0) >= config.least_seen
+    least = np.array([config.least_sessions(name) for name in table.names])
+    kept = table.present[list(places)].sum(axis=0) >= least
     names = tuple(name for name, keep in zip(table.names, kept, strict=True) if keep)
     x = np.concatenate([table.blocks[place][:, kept] for place in places])
     chosen = [examples[place] for place in places]

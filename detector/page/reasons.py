@@ -23,6 +23,7 @@ _SAID: Mapping[str, str] = {
     "negations": "“not” and “never”",
     "event[laughs]": "laughter",
     "event[sighs]": "a sigh",
+    "words": "the choice of words as a whole",
     "words_vs_own": "how long the turn is for this speaker",
 }
 

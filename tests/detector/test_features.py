@@ -64,16 +64,22 @@ def test_dashes_show_speech_that_is_cut_or_goes_on(read: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "events"),
     [
-        ("[laughs] yes", "said.event[laughs]"),
-        ("[sighs] yes [laughs]", "said.event[sighs]"),
-        ("[laughs] yes [laughs]", "said.event[laughs]"),
+        ("[laughs] yes", {"said.event[laughs]"}),
+        ("[sighs] yes [laughs]", {"said.event[laughs]", "said.event[sighs]"}),
+        ("yes", set()),
     ],
 )
-def test_the_first_event_of_a_turn_names_one_feature(read: Any, text: str, name: str) -> None:
+def test_each_event_of_a_turn_is_a_feature(read: Any, text: str, events: set[str]) -> None:
     row = read("T: Hello.", f"C: {text}").features[1]
-    assert [key for key in row if key.startswith("said.event")] == [name]
+    assert {name for name in row if name.startswith("said.event") and row[name]} == events
+
+
+def test_each_word_of_a_turn_is_a_feature_once(read: Any) -> None:
+    row = read("T: Hello.", "C: No, never, no? [laughs]").features[1]
+    words = {name: value for name, value in row.items() if name.startswith("word.")}
+    assert words == {"word.no": 1.0, "word.never": 1.0}
 
 
 def test_the_turns_around_are_those_of_the_other_that_say_something(read: Any) -> None:

@@ -38,7 +38,7 @@ class FitConfig:
 
     own_variance: float = 0.3
     context_variance: float = 1.0
-    synthetic_weight: float = 0.3
+    synthetic_weight: float = 0.2
     unsure_weight: float = 0.6
     least_seen: int = 4
     least_seen_word: int = 40

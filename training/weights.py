@@ -86,7 +86,7 @@ def thresholds(
     many therapist turns as the labels name. Both on real sessions, scored unseen.
     """
     real = [(ex, s) for ex, s in zip(examples, fitted.unseen, strict=True) if ex.is_real]
-    hours = sum(_duration_s(ex) for ex, _ in real) / 3600
+    hours = sum(duration_s(ex) for ex, _ in real) / 3600
     ruptures = [
         (ex.read.turns, 1 - (1 - s["withdrawal"]) * (1 - s["confrontation"])) for ex, s in real
     ]

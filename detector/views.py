@@ -80,7 +80,8 @@ def as_table(report: Report, *, width: int = 100) -> str:
             console.print(Padding(escape(f"[{index}] {turn.speaker or '?'}: {turn.text}"), (0, 3)))
     for line in _foot(report):
         console.print(escape(line))
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _head(report: Report) -> Iterable[str]:

@@ -105,7 +105,8 @@ def thresholds(
     return flag, float(np.sort(mending)[::-1][max(n_named - 1, 0)])
 
 
-def _duration_s(ex: Example) -> float:
+def duration_s(ex: Example) -> float:
+    """Seconds from the session's first start to its last."""
     starts = [turn.start_s for turn in ex.read.turns if turn.start_s is not None]
     return max(starts) - min(starts)
 

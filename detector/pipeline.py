@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from detector import segmentation
 from detector.codebook import PILLARS, Codebook
 from detector.episodes import find_moments, pillar_shares
-from detector.features import ReadSession, is_scored, read_session
+from detector.features import ReadSession, is_scored, read_session, technical_turns
 from detector.markers import MarkerRules
 from detector.report import (
     LABELS,
@@ -21,7 +21,7 @@ from detector.report import (
 )
 from detector.roles import assign_roles, is_english
 from detector.scoring import ScoredSession, score_session
-from detector.timing import COLUMNS, MEASURES, read_clock
+from detector.timing import COLUMNS, read_clock
 from detector.transcript import Role, Segment, Transcript, Turn
 from detector.weights import Weights, load_weights
 
@@ -150,7 +150,7 @@ def code_version() -> str:
 def _turn(scored: ScoredSession, turn: Turn, moments: Sequence[Moment]) -> TurnReport:
     abstained = scored.abstained.get(turn.index)
     row = scored.read.timing[turn.index]
-    named = {m.name: float(row[COLUMNS.index(m.name)]) for m in MEASURES}
+    named = {name: float(value) for name, value in zip(COLUMNS, row, strict=True)}
     return TurnReport(
         index=turn.index,
         cue_ids=turn.cue_ids,
@@ -238,6 +238,11 @@ def _notes(
     if transcript.dropped:
         reasons = ", ".join(sorted({dropped.reason for dropped in transcript.dropped}))
         notes.append(f"{len(transcript.dropped)} parts of the file are not speech: {reasons}.")
+    if n_technical := len(technical_turns(scored.read.hits, scored.codebook)):
+        notes.append(
+            f"{n_technical} turns speak of the connection (freezing, lag, sound); no silence is measured "
+            "in them or beside them."
+        )
     if scored.abstained:
         reasons = "; ".join(sorted(set(scored.abstained.values())))
         notes.append(f"{len(scored.abstained)} turns are not scored: {reasons}.")

@@ -240,8 +240,8 @@ def _notes(
         notes.append(f"{len(transcript.dropped)} parts of the file are not speech: {reasons}.")
     if n_technical := len(technical_turns(scored.read.hits, scored.codebook)):
         notes.append(
-            f"{n_technical} turns speak of the connection (freezing, lag, sound); no silence is measured "
-            "in them or beside them."
+            f"{n_technical} turns speak of the connection (freezing, lag, sound); no silence is "
+            "measured in them or beside them."
         )
     if scored.abstained:
         reasons = "; ".join(sorted(set(scored.abstained.values())))

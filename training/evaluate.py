@@ -10,18 +10,18 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
 
 from detector import segmentation
 from detector.episodes import stretches
-from detector.features import as_matrix
 from detector.markers import MarkerRules
 from detector.scoring import FITTED, score_session, summary_row
 from detector.weights import Array, load_weights
 from training.corpus import RATINGS, load_annomi, load_synthetic, told
+from training.floors import Scores, fit_length, fit_tfidf
 from training.rules import Example, FitConfig, FittedRules, fit_rules, fold_of, read_examples
 from training.weights import duration_s, thresholds
 
@@ -30,13 +30,7 @@ N_FOLDS = 5
 SEED = 20
 """Of the folds and resamples; another than the fit's own."""
 
-Scores = Mapping[str, Array]
 Prediction = TypeVar("Prediction")
-
-WORD = r"(?u)\b\w+\b"
-"""scikit-learn's own pattern drops one-letter words, and "I" is one."""
-
-LENGTH_AND_TIMING = ("said.log_words", "said.words_vs_own", "before.log_words", "after.log_words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,60 +78,6 @@ def rate(fitted: FittedRules, scores: Scores) -> dict[str, float]:
     return {
         label: float(np.clip(fitted.ratings[label].value([row])[0], 1.0, 5.0)) for label in RATINGS
     }
-
-
-def fit_length(examples: Sequence[Example]) -> Callable[[Example], Scores]:
-    """Floor: a logistic regression on lengths of the turn and its neighbours, and the clock."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    models: dict[str, Any] = {}
-    for label in FITTED:
-        x, y = _length_rows(examples, label), _targets(examples, label)
-        models[label] = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, y)
-    return lambda ex: _spread(ex, lambda la: models[la].predict_proba(_length_rows([ex], la))[:, 1])
-
-
-def _length_rows(examples: Sequence[Example], label: str) -> Array:
-    names = [*LENGTH_AND_TIMING, "time.into_session"]
-    rows = [ex.read.features[i] for ex in examples for i in ex.mine(label)]
-    known: Array = np.nan_to_num(as_matrix(rows, names))
-    return known
-
-
-def fit_tfidf(examples: Sequence[Example]) -> Callable[[Example], Scores]:
-    """Floor: a logistic regression on TF-IDF of words and word pairs of the turn alone."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    models: dict[str, Any] = {}
-    for label in FITTED:
-        words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=WORD)
-        model = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
-        models[label] = make_pipeline(words, model).fit(
-            _texts(examples, label), _targets(examples, label)
-        )
-    return lambda ex: _spread(ex, lambda la: models[la].predict_proba(_texts([ex], la))[:, 1])
-
-
-def _texts(examples: Sequence[Example], label: str) -> list[str]:
-    return [ex.read.turns[i].text for ex in examples for i in ex.mine(label)]
-
-
-def _targets(examples: Sequence[Example], label: str) -> Array:
-    return np.concatenate([ex.targets[label][ex.mine(label)] for ex in examples])
-
-
-def _spread(ex: Example, predict: Callable[[str], Array]) -> Scores:
-    """A prediction for this label's turns, laid out over all turns."""
-    scores = {}
-    for label in FITTED:
-        scores[label] = np.zeros(len(ex.roles))
-        if len(mine := ex.mine(label)):
-            scores[label][mine] = predict(label)
-    return scores
 
 
 def cross_validate(
@@ -269,8 +209,15 @@ def report(examples: Sequence[Example], extra: Sequence[Example]) -> Iterator[st
     yield "\n## The same folds, only turns on which both codings agreed"
     yield from _turn_table(examples, by_name, agreed_only=True)
     dev = [ex for ex in examples if ex.session.split == "dev"]
+    train = [ex for ex in examples if ex.session.split == "train"]
+    length, tfidf = fit_length(train), fit_tfidf(train)
     yield f"\n## Turns, dev split ({len(dev)} sessions), with the weights that are shipped"
-    yield from _turn_table(dev, {"the scorer": [_shipped(ex) for ex in dev]})
+    on_dev = {
+        "length and timing": [length(ex) for ex in dev],
+        "TF-IDF": [tfidf(ex) for ex in dev],
+        "the scorer": [_shipped(ex) for ex in dev],
+    }
+    yield from _turn_table(dev, on_dev)
     yield "\n## Segments and calibration, cross-validated"
     yield "| label | AUROC 1 min | AUROC 5 min | Brier | calibration error |"
     yield "|---|---|---|---|---|"

@@ -100,6 +100,13 @@ def _cells(count: PatternCount, is_unlabelled: bool) -> list[str]:
     return [str(count.n_hit), *("–" if share is None else f"{share:.2f}" for share in shares)]
 
 
+def _told() -> Iterator[str]:
+    """What the table is, from this file's own first lines."""
+    yield "Written by `rupture patterns`. " + " ".join((__doc__ or "").split("\n\n")[1].split())
+    yield "The patterns were written with these sessions in sight, so the figures flatter them."
+    yield "A row in bold is a marker as a whole. Recall is of the marker's turns."
+
+
 def command(
     out: Annotated[Path | None, typer.Option(help="Write the Markdown table here.")] = None,
     marker: Annotated[str, typer.Option(help="Only patterns whose id starts so.")] = "",
@@ -113,7 +120,8 @@ def command(
         ("invented", count_hits(load_synthetic(), rules)),
     ]
     kept = [(name, [c for c in rows if c.pattern_id.startswith(marker)]) for name, rows in named]
-    text = "\n".join(as_markdown(kept)) + "\n"
+    head = ["# How often each pattern hits, and how often it is right", "", *_told(), ""]
+    text = "\n".join([*head, *as_markdown(kept)]) + "\n"
     if out is None:
         typer.echo(text)
     else:

@@ -19,14 +19,13 @@ from training.evaluate import (
     brier,
     calibration_error,
     cross_validate,
-    fit_length,
-    fit_tfidf,
     rate,
     rating_pairs,
     segment_pairs,
     spearman,
     turn_pairs,
 )
+from training.floors import fit_length, fit_tfidf
 from training.rules import Example, FittedRules, read_examples
 
 

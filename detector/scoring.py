@@ -29,7 +29,7 @@ ROLE_OF = {
     **dict.fromkeys(THERAPIST_LABELS, Role.THERAPIST),
 }
 
-_HALF_LIFE_TURNS = 2.0
+HALF_LIFE_TURNS = 2.0
 """Turns after which a neighbour's score counts half: one exchange, a judgement. Compared on
 AnnoMI train, 1.5 and 10 turns gave the same for ruptures, and 1.5 more for resolution."""
 
@@ -171,7 +171,7 @@ def context_rows(
 
 def _surroundings(chances: Array, counted: Array) -> tuple[Array, Array, Array]:
     """Log mean chance before, after and in all other turns: three arrays, shape (n_turns,)."""
-    keep = 0.5 ** (1.0 / _HALF_LIFE_TURNS)
+    keep = 0.5 ** (1.0 / HALF_LIFE_TURNS)
     before = _decayed(chances, counted, keep)
     after = _decayed(chances[::-1], counted[::-1], keep)[::-1]
     others = (chances.sum() - chances) / np.maximum(counted.sum() - counted, 1)

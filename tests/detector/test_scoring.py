@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector import scoring
 from detector.errors import CodebookError
 from detector.features import read_session
 from detector.markers import MarkerHit, MarkerRules
@@ -185,7 +186,7 @@ def test_a_context_row_holds_the_turns_own_log_odds_and_its_surroundings() -> No
 
 
 def test_a_nearer_neighbour_weighs_more() -> None:
-    keep = 0.5 ** (1 / 4)
+    keep = 0.5 ** (1 / scoring.HALF_LIFE_TURNS)
     nan = math.nan
     logits = logits_of({"withdrawal": [nan, 0.0, nan, nan]})
     rows = context_rows(logits, ROLES, np.ones(4, dtype=bool))["confrontation"]

@@ -173,7 +173,7 @@ class View:
         highest = max(own, key=lambda turn: turn.scores.get("rupture") or 0.0)
         quoted = {turn.index for turn in own}
         asked = {before for turn in own for before in self._asked(turn)} - quoted
-        shown = sorted(quoted | asked)[:_MOST_QUOTES]
+        shown = self._most_telling(own)
         return MomentView(
             number=number,
             moment=moment,
@@ -188,6 +188,16 @@ class View:
             ),
             silences=tuple(silences(own[0], self._usual_latency_s)),
         )
+
+    def _most_telling(self, own: Sequence[TurnReport]) -> list[int]:
+        """Turns that the card quotes: the highest scored with what they answer, in order."""
+        chosen: set[int] = set()
+        for turn in sorted(own, key=lambda one: -(one.scores.get("rupture") or 0.0)):
+            wanted = {turn.index, *self._asked(turn)}
+            if len(chosen | wanted) > _MOST_QUOTES:
+                break
+            chosen |= wanted
+        return sorted(chosen)
 
     @cached_property
     def _usual_latency_s(self) -> float | None:

@@ -207,7 +207,19 @@ def test_a_long_moment_goes_on_in_the_transcript(invented_report: Report) -> Non
     (card,) = view.moments
     assert len(card.before) == 8
     assert card.n_more == len(invented_report.turns) - 1 - 8
-    assert "more turns in the transcript" in render(_with(invented_report, moments=(moment,)))
+    assert "more turns of this moment in the transcript" in render(_with(invented_report, moments=(moment,)))
+
+
+def test_a_long_moment_quotes_its_highest_turn_however_late(invented_report: Report) -> None:
+    clients = [turn for turn in invented_report.turns if turn.role is Role.CLIENT]
+    highest = max(clients, key=lambda turn: turn.scores["rupture"] or 0.0)
+    late = dataclasses.replace(clients[-1], scores={**highest.scores, "rupture": 0.99})
+    turns = tuple(late if turn.index == late.index else turn for turn in invented_report.turns)
+    moment = dataclasses.replace(
+        invented_report.moments[0], turn_indexes=tuple(turn.index for turn in clients)
+    )
+    view = View(_with(invented_report, turns=turns, moments=(moment,)), load_codebook())
+    assert late.index in [line.turn.index for line in view.moments[0].before]
 
 
 @pytest.mark.parametrize(

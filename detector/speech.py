@@ -25,6 +25,11 @@ character is added or lost, so that offsets into the text stay true."""
 _BRACKET = re.compile(r"[\[(]\s*([a-z]+)[^\])]{0,40}[\])]", re.IGNORECASE)
 """A transcriber's remark such as `[laughs]` or `(long pause)`."""
 
+_UNBROKEN = re.compile(r"(\S{199})\S")
+"""A stretch without white space longer than anyone speaks or types. spaCy takes marks off both
+ends of a stretch one at a time, and copies the rest each time: 200,000 question marks in one
+would take hours."""
+
 _SENTENCE_REACH = 60
 
 _LONGEST_STUTTER = 4
@@ -99,7 +104,7 @@ class SpeechReader:
             yield SpokenTurn(tuple(self._tidy(sorted(words, key=lambda word: word.start))))
 
     def _mask(self, text: str) -> str:
-        """The text with remarks blanked out, equally long.
+        """The text with remarks blanked out and endless stretches parted, equally long.
 
         Square brackets are a transcriber's; what stands in round ones may have been said, so
         only a known remark goes.
@@ -109,7 +114,7 @@ class SpeechReader:
             is_remark = match[0].startswith("[") or match[1].lower() in self._spoken.events
             return " " * len(match[0]) if is_remark else match[0]
 
-        return _BRACKET.sub(hide, text).translate(_SAME_LENGTH)
+        return _UNBROKEN.sub(r"\1 ", _BRACKET.sub(hide, text).translate(_SAME_LENGTH))
 
     def _events(self, matches: Iterable[re.Match[str]]) -> Iterator[SpokenWord]:
         for match in matches:

@@ -1,7 +1,7 @@
 """Text with its evidence: a turn cut where marks begin and end, so that markup always nests."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from detector.codebook import Codebook
@@ -66,11 +66,25 @@ def cut(text: str, marks: Iterable[Mark], codebook: Codebook) -> tuple[Piece, ..
         for one in marks
         if max(0, one.span.start) < min(len(text), one.span.end)
     ]
+    return tuple(_piece(text[a:b], names, codebook) for a, b, names in _stretches(text, inside))
+
+
+def _stretches(
+    text: str, inside: Sequence[tuple[int, int, str]]
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Each stretch between two edges with the names over it, in the order in which they came.
+
+    Only the marks that are open are looked at: a whole session in one turn has thousands.
+    """
+    opening: dict[int, list[int]] = {}
+    for place, (start, _, _) in enumerate(inside):
+        opening.setdefault(start, []).append(place)
     edges = {edge for start, end, _ in inside for edge in (start, end)}
-    return tuple(
-        _piece(text[a:b], [name for start, end, name in inside if start <= a < end], codebook)
-        for a, b in itertools.pairwise(sorted({0, len(text), *edges}))
-    )
+    is_open: list[int] = []
+    for a, b in itertools.pairwise(sorted({0, len(text), *edges})):
+        going_on = [place for place in is_open if inside[place][1] > a]
+        is_open = sorted([*going_on, *opening.get(a, ())])
+        yield a, b, [inside[place][2] for place in is_open]
 
 
 def _piece(text: str, names: Sequence[str], codebook: Codebook) -> Piece:

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -364,3 +366,34 @@ def test_a_closed_pipe_prints_no_traceback(tmp_path: Path, dialogue: tuple[str, 
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.startswith("transcript_sha256,")
     assert "Traceback" not in result.stderr
+
+
+def at_a_terminal(answer: str, *arguments: object) -> tuple[str, int]:
+    """What the command prints to a person at a terminal who answers so, and its exit code."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "detector", *map(str, arguments)])
+    shown, answered = b"", False
+    while True:
+        try:
+            more = os.read(terminal, 4096)
+        except OSError:  # Linux says so when the other side has gone
+            break
+        shown += more
+        if b"leave it" in shown and not answered:
+            os.write(terminal, answer.encode() + b"\n")
+            answered = True
+    os.close(terminal)
+    return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_person_at_a_terminal_is_asked_once_who_the_therapist_is(tmp_path: Path) -> None:
+    shown, code = at_a_terminal("1", "score", unlabelled(tmp_path / "a.txt"))
+    assert code == 0
+    assert shown.count("speakers found") == 1
+    assert "Roles (given)" in shown
+
+
+def test_a_person_at_a_terminal_may_leave_the_roles_unknown(tmp_path: Path) -> None:
+    _, code = at_a_terminal("0", "score", unlabelled(tmp_path / "a.txt"))
+    assert code == 4

@@ -207,7 +207,8 @@ def test_a_long_moment_goes_on_in_the_transcript(invented_report: Report) -> Non
     (card,) = view.moments
     assert len(card.before) == 8
     assert card.n_more == len(invented_report.turns) - 1 - 8
-    assert "more turns of this moment in the transcript" in render(_with(invented_report, moments=(moment,)))
+    page = render(_with(invented_report, moments=(moment,)))
+    assert "more turns of this moment in the transcript" in page
 
 
 def test_a_long_moment_quotes_its_highest_turn_however_late(invented_report: Report) -> None:

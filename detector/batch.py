@@ -159,7 +159,8 @@ def _score_asking(
 ) -> Outcome:
     outcome = _score_one(target, request=request)
     if outcome.needs_roles and target[0] != STDIN:
-        therapist = ask(UnknownRole(outcome.speakers, outcome.problem.partition("; speakers found")[0]))
+        reason = outcome.problem.partition("; speakers found")[0]
+        therapist = ask(UnknownRole(outcome.speakers, reason))
         if therapist is not None:
             return _score_one(target, request=replace(request, therapist=therapist))
     return outcome

@@ -163,3 +163,12 @@ def test_a_repr_of_spoken_words_shows_none_of_them(reader: SpeechReader) -> None
 def test_sentence_ends_are_the_four_marks() -> None:
     assert {".", "?", "!", "…"} == SENTENCE_ENDS
     assert SpokenTurn(()).n_words == 0
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("mark", ["?", "[", '"', "“", "'", "🙂", "a?("])
+def test_endless_stretches_are_read_and_move_no_place(reader: SpeechReader, mark: str) -> None:
+    stretch = mark * 100_000
+    found = reader.read(f"why {stretch} then").words
+    assert (found[0].text, found[-1].text) == ("why", "then")
+    assert found[-1].start == len(stretch) + 5

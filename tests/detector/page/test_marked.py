@@ -1,5 +1,6 @@
 """Turns cut where their evidence begins and ends."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +66,10 @@ def test_what_the_therapist_said_last_is_what_is_quoted() -> None:
     assert found.is_cut_before
     assert found.pieces[0].text.endswith("last words")
     assert found.pieces[0].text.startswith("first")
+
+
+@pytest.mark.timeout(20)
+def test_a_turn_with_thousands_of_marks_is_cut() -> None:
+    marks = [Mark(Span(at, at + 3), "denial") for at in range(0, 120_000, 4)]
+    pieces = marked.cut("you " * 30_000, marks, load_codebook())
+    assert len(pieces) == 60_000

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import struct
 from pathlib import Path
@@ -135,16 +136,33 @@ def test_a_file_above_the_limit_is_refused_by_its_size(monkeypatch: pytest.Monke
 def test_a_file_of_two_hundred_megabytes_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_bytes(path: Path) -> bytes:
+    def refuse(path: Path, *mode: str) -> None:
         raise AssertionError("the file was read")
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
     path = tmp_path / "big.vtt"
     with path.open("wb") as file:
         file.truncate(200 * 1024 * 1024)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(TranscriptTooLarge, match="209,715,200 bytes, and the limit is 52,428,800"):
         read_transcript(path)
     assert MAX_BYTES == 52_428_800
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_that_never_ends_is_read_to_the_limit_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector.formats, "MAX_BYTES", 40)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    # Opened both ways the pipe stays open: reading it to its end would never come back.
+    writing = os.open(path, os.O_RDWR)
+    os.write(writing, b"x" * 60_000)
+    try:
+        with pytest.raises(TranscriptTooLarge):
+            read_transcript(path)
+    finally:
+        os.close(writing)
 
 
 def test_more_cues_than_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,9 @@ def _raw_bytes(data: bytes | str | Path) -> bytes:
         size = data.stat().st_size
         if size > MAX_BYTES:
             raise TranscriptTooLarge(size, MAX_BYTES, "bytes")
-        return data.read_bytes()
+        with data.open("rb") as file:
+            # A pipe or a device states no size, and some never end.
+            return file.read(MAX_BYTES + 1)
     return data.encode("utf-8", errors="surrogatepass") if isinstance(data, str) else data
 
 

@@ -2,12 +2,15 @@
 
 import functools
 import glob
+import itertools
 import json
 import os
 import sys
 import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -96,9 +99,39 @@ def run(
         outcomes = (_score_asking(pair, request, asking) for pair in targets)
         yield from _headed(_with_progress(outcomes, len(names)), request)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        scored = pool.map(functools.partial(_score_one, request=request), targets)
-        yield from _headed(_with_progress(scored, len(names)), request)
+    scored = _in_processes(targets, request, workers)
+    yield from _headed(_with_progress(scored, len(names)), request)
+
+
+def _in_processes(
+    targets: Sequence[tuple[str, Path | None]], request: Request, workers: int
+) -> Iterator[Outcome]:
+    """Outcomes in order. Where a process dies, the others' work goes on in new ones.
+
+    Which file killed it is not known then: the first that has no outcome is tried alone.
+    """
+    score = functools.partial(_score_one, request=request)
+    left = deque(targets)
+    while left:
+        try:
+            with _processes(workers) as pool:
+                for outcome in pool.map(score, tuple(left)):
+                    left.popleft()
+                    yield outcome
+        except BrokenProcessPool:
+            yield _score_alone(left.popleft(), request)
+
+
+def _score_alone(target: tuple[str, Path | None], request: Request) -> Outcome:
+    try:
+        with _processes(1) as pool:
+            return pool.submit(_score_one, target, request=request).result()
+    except BrokenProcessPool:
+        return Outcome(target[0], problem="the process that read it was killed; too little memory?")
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _headed(outcomes: Iterable[Outcome], request: Request) -> Iterator[Outcome]:
@@ -114,22 +147,32 @@ def _headed(outcomes: Iterable[Outcome], request: Request) -> Iterator[Outcome]:
 def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | None]]:
     """Each file with the path to write: DIR/a.json for a.vtt; None for standard output.
 
-    Where two files would meet in one path, each keeps its own ending: DIR/a.vtt.json.
+    Where two files would meet in one path, or a report in a file that is to be read, each keeps
+    its own ending: DIR/a.vtt.json. Paths that differ only in case meet on some systems.
     """
     if request.out is None:
         return [(name, None) for name in names]
     stems = ["stdin" if name == STDIN else Path(name).stem for name in names]
     whole = ["stdin" if name == STDIN else Path(name).name for name in names]
-    taken: set[str] = set()
+    shared = Counter(stem.casefold() for stem in stems)
+    taken = {_place(Path(name)) for name in names if name != STDIN}
     targets: list[tuple[str, Path | None]] = []
     for name, stem, full in zip(names, stems, whole, strict=True):
-        wanted = stem if stems.count(stem) == 1 else full
-        unique, number = wanted, 2
-        while unique in taken:
-            unique, number = f"{wanted}-{number}", number + 1
-        taken.add(unique)
-        targets.append((name, request.out / f"{unique}.{_ending(request.format)}"))
+        tries = itertools.chain(
+            [stem] if shared[stem.casefold()] == 1 else [],
+            [full],
+            (f"{full}-{number}" for number in itertools.count(2)),
+        )
+        paths = (request.out / f"{one}.{_ending(request.format)}" for one in tries)
+        path = next(path for path in paths if _place(path) not in taken)
+        taken.add(_place(path))
+        targets.append((name, path))
     return targets
+
+
+def _place(path: Path) -> str:
+    """Where a path leads, the same for all names that some system takes for one."""
+    return os.path.realpath(path).casefold()
 
 
 def _ending(format: str) -> str:
@@ -182,6 +225,8 @@ def _score_one(target: tuple[str, Path | None], *, request: Request) -> Outcome:
         return Outcome(name, problem=str(error))
     except OSError as error:
         return Outcome(name, problem=error.strerror or "cannot be read")
+    except MemoryError:
+        return Outcome(name, problem="reading it takes more memory than there is")
 
 
 def _read(name: str) -> Transcript:

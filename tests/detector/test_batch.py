@@ -9,6 +9,7 @@ from detector import batch
 from detector.batch import Outcome, Request, analyze, expand, explain, render, run
 from detector.errors import UnknownFormat, UnknownRole
 from detector.formats import read_transcript
+from detector.transcript import Transcript
 
 Write = Callable[..., str]
 
@@ -235,3 +236,59 @@ def test_standard_input_is_read_no_further_than_the_limit(monkeypatch: pytest.Mo
     (outcome,) = run(["-"], Request())
     assert endless.asked == 101
     assert "the limit is 100" in outcome.problem
+
+
+def test_a_report_never_replaces_a_file_that_is_to_be_read(write: Write, tmp_path: Path) -> None:
+    names = [write("a.json"), write("b.json"), write("b.json.json")]
+    before = [Path(name).read_bytes() for name in names]
+    written = [outcome.written for outcome in run(names, Request(out=tmp_path))]
+    assert [Path(name).read_bytes() for name in names] == before
+    assert [path.name for path in written if path] == [
+        "a.json.json",
+        "b.json-2.json",
+        "b.json.json.json",
+    ]
+
+
+def test_names_that_differ_only_in_case_get_reports_of_their_own(
+    write: Write, tmp_path: Path
+) -> None:
+    outcomes = run([write("a.json"), write("A.vtt")], Request(out=tmp_path / "out"))
+    assert [outcome.written and outcome.written.name for outcome in outcomes] == [
+        "a.json.json",
+        "A.vtt.json",
+    ]
+
+
+def test_too_little_memory_for_one_file_stops_no_other(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [write("a.json"), write("b.json")]
+    real = read_transcript
+
+    def read(path: Path) -> Transcript:
+        if path.name == "a.json":
+            raise MemoryError
+        return real(path)
+
+    monkeypatch.setattr(batch, "read_transcript", read)
+    first, second = run(names, Request())
+    assert first.problem == "reading it takes more memory than there is"
+    assert second.text
+
+
+def test_a_file_that_kills_its_process_stops_no_other(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Spawned processes read this in place of what the package would import.
+    killer = "import os, signal, sys, pathlib\nreal = pathlib.Path.stat\n"
+    killer += "def stat(path, **more):\n    path.name == 'b.json' and os._exit(9)\n"
+    killer += "    return real(path, **more)\n"
+    killer += "if '--multiprocessing-fork' in sys.argv: pathlib.Path.stat = stat\n"
+    (tmp_path / "sitecustomize.py").write_text(killer)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    names = [write(f"{letter}.json") for letter in "abcd"]
+    outcomes = list(run(names, Request(), jobs=2))
+    assert [outcome.name for outcome in outcomes] == names
+    assert [bool(outcome.text) for outcome in outcomes] == [True, False, True, True]
+    assert "killed" in outcomes[1].problem

@@ -42,11 +42,17 @@ class AnnomiAbsent(TrainingDataError):
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turns a TrainingDataError into one line on standard error and exit code 3."""
+    """Turns what a user can mend into one line on standard error and exit code 3.
+
+    That is a TrainingDataError, or a library that only the `train` extra brings.
+    """
     try:
         yield
     except TrainingDataError as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(3) from None
+    except ModuleNotFoundError as error:
+        typer.echo(f"{error.name} is not installed: pip install -e '.[train]'", err=True)
         raise typer.Exit(3) from None
 
 

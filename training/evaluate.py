@@ -288,13 +288,13 @@ def _turn_table(
             )
 
 
+@told()
 def command(
     out: Annotated[Path | None, typer.Option(help="Write the Markdown report here.")] = None,
 ) -> None:
     """Average precision, AUROC and calibration of the rules scorer beside the floors."""
     rules = MarkerRules()
-    with told():
-        examples = read_examples(load_annomi(), rules)
+    examples = read_examples(load_annomi(), rules)
     extra = read_examples(load_synthetic(), rules)
     head = [
         "# Evaluation of the rules-and-timing scorer",

@@ -107,14 +107,14 @@ def _told() -> Iterator[str]:
     yield "A row in bold is a marker as a whole. Recall is of the marker's turns."
 
 
+@told()
 def command(
     out: Annotated[Path | None, typer.Option(help="Write the Markdown table here.")] = None,
     marker: Annotated[str, typer.Option(help="Only patterns whose id starts so.")] = "",
 ) -> None:
     """Each pattern's hits, precision and recall on AnnoMI train and on the invented sessions."""
     rules = MarkerRules()
-    with told():
-        real = load_annomi("train")
+    real = load_annomi("train")
     named = [
         ("AnnoMI train", count_hits(real, rules)),
         ("invented", count_hits(load_synthetic(), rules)),

@@ -330,14 +330,14 @@ def measured(talks: Sequence[Talk], signs: RoleSigns, config: FitConfig) -> str:
     )
 
 
+@told()
 def command(
     out: Annotated[Path | None, typer.Option(help="Page to write the tables into.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Where to write fitted weights.")] = None,
 ) -> None:
     """Measure, and fit, the inference of who is the therapist."""
     config, signs = FitConfig(), load_signs()
-    with told():
-        sessions = [*load_annomi(), *load_synthetic()]
+    sessions = [*load_annomi(), *load_synthetic()]
     talks = read_talks(sessions, signs)
     if weights is not None:
         n_real = sum(talk.source == "annomi" for talk in talks)

@@ -146,6 +146,7 @@ def _model_lines(name: str, model: LinearModel) -> Iterator[str]:
         yield f'"{model.names[place]}" = {{ weight = {weight:.5f}, mean = {mean:.5f} }}'
 
 
+@told()
 def command(
     out: Annotated[Path, typer.Option(help="Where the weights are written.")] = Path(
         "detector/weights/rules.toml"
@@ -154,8 +155,7 @@ def command(
     """Fit the rules-and-timing scorer on AnnoMI train and the invented sessions."""
     config = FitConfig()
     rules = MarkerRules()
-    with told():
-        sessions = [*load_annomi("train"), *load_synthetic()]
+    sessions = [*load_annomi("train"), *load_synthetic()]
     examples = read_examples(sessions, rules)
     fitted = fit_rules(examples, config)
     n_real = sum(ex.is_real for ex in examples)

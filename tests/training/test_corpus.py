@@ -202,6 +202,15 @@ def test_a_command_tells_an_absence_in_one_line(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_command_names_the_extra_that_brings_a_missing_library(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit) as caught, told():
+        raise ModuleNotFoundError(name="sklearn")
+    assert caught.value.exit_code == 3
+    assert capsys.readouterr().err == "sklearn is not installed: pip install -e '.[train]'\n"
+
+
 @pytest.fixture(scope="module")
 def annomi() -> list[LabelledSession]:
     """The real text, where the machine has it."""

@@ -51,6 +51,14 @@ def _check_span(start_s: float | None, end_s: float | None, where: str) -> None:
         raise TranscriptError(f"{where}: an end needs a start that is not later")
 
 
+def _check_unicode(*texts: str) -> None:
+    """No UTF-8 holds half a pair, and Python's own error, where it is written, holds the text."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise TranscriptError("a cue holds half a surrogate pair, which is no text") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One recognised word. Times in seconds from the start of the recording, or None."""
@@ -71,7 +79,8 @@ class Cue:
     `speaker` is the file's label, or None where it gives none. `role` is UNKNOWN unless the
     file itself says it. Times are seconds from the start of the recording.
 
-    Raises: TranscriptError: an empty text or id, an end before its start, a time below 0.
+    Raises: TranscriptError: an empty text or id, half a surrogate pair in a text, an end before
+        its start, a time below 0.
     """
 
     cue_id: str
@@ -87,6 +96,7 @@ class Cue:
             raise TranscriptError("a cue needs an id")
         if not self.text.strip():
             raise TranscriptError(f"cue {self.cue_id}: a cue needs text")
+        _check_unicode(self.cue_id, self.speaker or "", self.text)
         _check_span(self.start_s, self.end_s, f"cue {self.cue_id}")
 
 

@@ -199,3 +199,13 @@ def test_no_repr_carries_speech_or_a_name() -> None:
     transcript = Transcript("test", (cue,))
     shown = f"{cue!r} {cue.words[0]!r} {transcript!r} {transcript.turns[0]!r} {transcript.turns!r}"
     assert "anary" not in shown
+
+
+@pytest.mark.parametrize(
+    "cue", [("1", "A", "fine \ud83d"), ("1", "\udcff", "x"), ("\ud83d", None, "x")]
+)
+def test_half_a_surrogate_pair_is_refused_without_the_text(cue: tuple[str, str, str]) -> None:
+    with pytest.raises(TranscriptError, match="half a surrogate pair") as caught:
+        Cue(*cue)
+    assert caught.value.__cause__ is None
+    assert "fine" not in repr(caught.value)

@@ -20,7 +20,7 @@ from detector.formats import MAX_BYTES, read_transcript
 from detector.pipeline import Detector
 from detector.report import Report
 from detector.transcript import Role, Transcript
-from detector.views import as_csv, as_table, csv_header
+from detector.views import as_csv, as_table, csv_header, for_terminal
 
 STDIN = "-"
 
@@ -262,7 +262,9 @@ def render(report: Report, request: Request, *, name: str = "") -> str:
     if request.format == "csv":
         is_part = request.shares_output
         return as_csv(report, file=name if is_part else None, header=not is_part)
-    return f"{name}\n{as_table(report)}\n" if request.shares_output else as_table(report)
+    return (
+        f"{for_terminal(name)}\n{as_table(report)}\n" if request.shares_output else as_table(report)
+    )
 
 
 def _json_line(report: Report, name: str) -> str:
@@ -290,7 +292,7 @@ def explain(name: str, index: int, *, roles: Mapping[str, str], therapist: str |
     report = analyze(_read(name), Request(roles=roles, therapist=therapist))
     if not 0 <= index < len(report.turns):
         raise IndexError(index)
-    return "\n".join(_explained(report, index))
+    return for_terminal("\n".join(_explained(report, index)))
 
 
 def _explained(report: Report, index: int) -> Iterator[str]:

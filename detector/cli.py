@@ -4,11 +4,14 @@ Exit codes: 0 every file was scored; 2 wrong usage; 3 at least one file cannot b
 rest is fine, but in at least one file nobody says who the therapist is.
 """
 
+import io
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,8 +53,34 @@ class Attendance(StrEnum):
 
 def main() -> None:
     """The entry point: our own commands, and those the other rooms offer."""
+    _open_outputs()
     _offer_other_rooms(sys.argv[1:2])
-    app()
+    try:
+        app()
+    finally:
+        sys.excepthook = _show_where
+
+
+def _open_outputs() -> None:
+    """Output is UTF-8 on every system; a file's name that is not is shown escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _show_where(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Prints where an error that nobody expected happened, and not what it says.
+
+    The message of a library's error may quote the value at fault, and values hold speech.
+    """
+    cause = error.__cause__ or error.__context__
+    if cause is not None:
+        _show_where(type(cause), cause, cause.__traceback__)
+    for frame in traceback.extract_tb(trace):
+        typer.echo(f"  {frame.filename}:{frame.lineno} in {frame.name}", err=True)
+    typer.echo(f"{kind.__name__} (its message is left out: it may quote the session)", err=True)
 
 
 def _offer_other_rooms(asked: Iterable[str]) -> None:
@@ -134,11 +163,18 @@ def _ask_therapist(error: UnknownRole) -> str | None:
     """Asks at a terminal who the therapist is; None where nobody can be asked."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or not error.speakers:
         return None
-    typer.echo(str(error), err=True)
+    _warn(str(error))
     for number, speaker in enumerate(error.speakers, start=1):
-        typer.echo(f"  {number}  {speaker}", err=True)
+        _warn(f"  {number}  {speaker}")
     number = typer.prompt("Which one is the therapist? (0: leave it)", type=int, err=True)
     return error.speakers[number - 1] if 0 < number <= len(error.speakers) else None
+
+
+def _warn(said: str) -> None:
+    """One line on standard error; names in it come from files and may not steer the terminal."""
+    from detector.views import for_terminal
+
+    typer.echo(for_terminal(" ".join(said.splitlines())), err=True)
 
 
 def _show(outcomes: "Iterable[Outcome]", request: "Request", *, n_files: int) -> int:
@@ -147,7 +183,7 @@ def _show(outcomes: "Iterable[Outcome]", request: "Request", *, n_files: int) ->
     for outcome in outcomes:
         if outcome.problem:
             failed.append(outcome)
-            typer.echo(f"{outcome.name}: {outcome.problem}", err=True)
+            _warn(f"{outcome.name}: {outcome.problem}")
         elif outcome.written:
             typer.echo(str(outcome.written))
         else:
@@ -209,7 +245,7 @@ def explain(
     try:
         text = batch.explain(file, turn, roles=_read_roles(role or []), therapist=therapist)
     except (DetectorError, OSError) as error:
-        typer.echo(f"{file}: {_said(error)}", err=True)
+        _warn(f"{file}: {_said(error)}")
         unknown = isinstance(error, UnknownRole)
         raise typer.Exit(EXIT_NO_ROLES if unknown else EXIT_UNUSABLE) from None
     except IndexError:

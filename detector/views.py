@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 from detector.codebook import load_codebook
@@ -25,7 +26,14 @@ CSV_COLUMNS = (
 )
 """Columns of the long CSV, one row a turn × label; `file` stands before them where asked for."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+"""What a spreadsheet may take for a formula, white space before it or not (OWASP, CSV injection:
+the wide forms are brought to the narrow ones by some)."""
+
+_STEERS_TERMINAL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that move the cursor, colour, rename or turn round what a terminal shows."""
 
 
 def as_csv(report: Report, *, file: str | None = None, header: bool = True) -> str:
@@ -56,7 +64,16 @@ def _cell(value: object) -> object:
         return value
     # The csv module leaves a carriage return unquoted, and readers take it for a line's end.
     text = value.replace("\r", " ")
-    return f"'{text}" if value.startswith(_FORMULA_STARTS) else text
+    is_formula = value.startswith(_FORMULA_STARTS) or value.lstrip().startswith(_FORMULA_STARTS)
+    return f"'{text}" if is_formula else text
+
+
+def for_terminal(text: str) -> str:
+    """The text as a terminal may show it: what would steer the terminal becomes U+FFFD.
+
+    A transcript comes from anywhere, and a speaker's name may hold an escape sequence.
+    """
+    return _STEERS_TERMINAL.sub("\ufffd", text)
 
 
 def as_table(report: Report, *, width: int = 100) -> str:
@@ -81,7 +98,7 @@ def as_table(report: Report, *, width: int = 100) -> str:
     for line in _foot(report):
         console.print(escape(line))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return for_terminal("\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def _head(report: Report) -> Iterable[str]:

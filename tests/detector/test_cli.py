@@ -397,3 +397,60 @@ def test_a_person_at_a_terminal_is_asked_once_who_the_therapist_is(tmp_path: Pat
 def test_a_person_at_a_terminal_may_leave_the_roles_unknown(tmp_path: Path) -> None:
     _, code = at_a_terminal("0", "score", unlabelled(tmp_path / "a.txt"))
     assert code == 4
+
+
+def test_names_in_errors_and_explanations_steer_no_terminal(
+    rupture: Rupture, tmp_path: Path
+) -> None:
+    path = tmp_path / "a\x1b[31m.json"
+    who = ["Ann\x1b[2J", "Bo\nok.json: scored"]
+    turns = [{"speaker": one, "text": "hello \x1b]0;x\x07"} for one in who]
+    path.write_text(json.dumps({"turns": turns}), "utf-8")
+    for command in (
+        ["score", path],
+        ["explain", path, 0],
+        ["explain", path, 0, "--therapist", who[0]],
+    ):
+        result = rupture(*command)
+        assert result.output
+        assert not set(result.output) & {"\x1b", "\x07"}
+        assert "\nok.json" not in result.output
+
+
+UNEXPECTED = """
+import sys
+from detector import batch, cli
+def analyze(*arguments):
+    try:
+        float("canary one")
+    except ValueError as error:
+        raise KeyError("canary two") from error
+batch.analyze = analyze
+sys.argv = ["rupture", "score", sys.argv[1]]
+cli.main()
+"""
+
+
+def test_an_error_that_nobody_expected_says_where_it_happened_and_no_value(session: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", UNEXPECTED, str(session)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "ValueError" in result.stderr
+    assert "KeyError" in result.stderr
+    assert "in analyze" in result.stderr
+    assert "anary" not in result.stdout + result.stderr
+
+
+def test_output_is_utf_8_whatever_the_system_says(session: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "detector", "score", str(session), "--format", "table"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+    )
+    assert result.returncode == 0
+    assert "1–5" in result.stdout.decode("utf-8")

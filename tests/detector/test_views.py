@@ -7,7 +7,7 @@ import pytest
 
 from detector import Detector, Report
 from detector.report import LABELS, Moment
-from detector.views import CSV_COLUMNS, as_csv, as_table, clock
+from detector.views import CSV_COLUMNS, as_csv, as_table, clock, for_terminal
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,25 @@ def test_a_rating_that_is_unknown_is_na_in_the_table(report: Report) -> None:
 )
 def test_a_clock_shows_minutes_and_from_an_hour_on_hours(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize("start", ["=", "＝", "\n=", " ="])
+def test_no_cell_of_the_csv_can_be_run_as_a_formula(report: Report, start: str) -> None:
+    turn = dataclasses.replace(report.turns[1], speaker=f"{start}1+1")
+    (name, *_) = {
+        row["speaker"] for row in rows(as_csv(dataclasses.replace(report, turns=(turn,))))
+    }
+    assert name == f"'{start}1+1"
+
+
+def test_nothing_in_a_session_steers_the_terminal(report: Report) -> None:
+    turn = dataclasses.replace(report.turns[1], speaker="C\x1b]0;x\x07", text="\u202efine\x9b2J")
+    turns = (report.turns[0], turn, *report.turns[2:])
+    table = as_table(dataclasses.replace(report, turns=turns))
+    assert not set(table) & set("\x1b\x07\u202e\x9b")
+    assert "�fine�2J" in table
+
+
+@pytest.mark.parametrize("text", ["naïve 👩‍👩‍👧 שלום\u200f", "two\nlines\tand a tab"])
+def test_what_only_is_text_is_shown_as_it_is(text: str) -> None:
+    assert for_terminal(text) == text

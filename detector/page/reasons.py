@@ -35,14 +35,17 @@ _AROUND: Mapping[str, str] = {
     "cut": "a turn that breaks off",
 }
 
-_WHERE = {"before": "the other's turn before", "after": "the other's turn after"}
+_WHERE = {"before": "the therapist's turn before", "after": "the therapist's turn after"}
+"""Reasons are shown for the client's labels only, so the other is the therapist."""
 
 _RELATIVE = "_vs_own"
 
 _LEAST_LATENCY_S = 2.0
+_TIMES_USUAL = 2.0
 _LEAST_PAUSE_S = 3.0
 """Silences shorter than these are not worth a line; in conversation a lapse is felt after about
-a second (Jefferson 1989), and video links add to it."""
+a second (Jefferson 1989), and video links add to it. An answer also has to take twice as long as
+is usual for this speaker, a judgement: less would be told of every other turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,17 @@ class Reason:
 
 
 def reasons(evidence: Iterable[Evidence], codebook: Codebook) -> tuple[Reason, ...]:
-    """What spoke for a turn's labels, strongest first, each thing once a label.
+    """What spoke for a turn's labels, strongest first, each thing once.
 
     The steps are odds ratios of about 3 and 1.6 (log-odds 1.1 and 0.5): a judgement.
     """
-    kept: dict[tuple[str, str], Reason] = {}
+    kept: dict[str, Reason] = {}
     for one in sorted(evidence, key=lambda each: -each.contribution):
         if one.contribution > 0:
             steps = ((1.1, "strong"), (0.5, "clear"))
             strength = next((w for least, w in steps if one.contribution >= least), "slight")
             words = feature_words(one.feature, codebook)
-            kept.setdefault((one.label, words), Reason(one.label, words, strength))
+            kept.setdefault(words, Reason(one.label, words, strength))
     return tuple(kept.values())
 
 
@@ -77,7 +80,7 @@ def feature_words(feature: str, codebook: Codebook) -> str:
     if where == "pattern":
         return f"wording of “{marker(codebook, what.partition('.')[0]).title}”"
     if where == "said" and what.startswith("opens_"):
-        return f"opens with “{what.removeprefix('opens_')}”"
+        return f"opens with “{what.removeprefix('opens_').capitalize()}”"
     if where == "said" and what in _SAID:
         return _SAID[what]
     if where in _WHERE:
@@ -98,7 +101,8 @@ def silences(turn: TurnReport, usual_s: float | None = None) -> Iterator[str]:
     `usual_s` is this speaker's middle time before an answer, or None where it is unknown.
     """
     latency = turn.timing.get("response_latency_s")
-    if latency is not None and latency >= _LEAST_LATENCY_S:
+    least = max(_LEAST_LATENCY_S, _TIMES_USUAL * (usual_s or 0.0))
+    if latency is not None and latency >= least:
         usual = "" if usual_s is None else f"; usual in this session: {_s(usual_s)}"
         yield f"Answered after {_s(latency)}{usual}."
     left = turn.timing.get("unanswered_s")

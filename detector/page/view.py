@@ -4,15 +4,14 @@ The template only lays out; what is said and what is near what is decided here.
 """
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from detector.codebook import Codebook, Marker
-from detector.page import marked, words
-from detector.page.facts import middle
-from detector.page.reasons import Reason, reasons, silences
+from detector.page import words
+from detector.page.lines import STRAIN_KINDS, Line, Lines
+from detector.page.reasons import Reason, reasons
 from detector.page.strip import Strip, draw
 from detector.report import Moment, Report, SegmentReport, Strength, TurnReport
 from detector.transcript import Role
@@ -25,36 +24,18 @@ _MOST_ANSWERS = 5
 """Turns that one card quotes, so that it fits a printed page; a longer moment goes on in the
 transcript."""
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One turn on the page, whole or quoted.
-
-    `markers` are the codebook's entries of its markers and strengths. `moments` and `answers`
-    are numbers of the moments it belongs to and answers. `n_skipped` turns lie between it and
-    the line before.
-    """
-
-    turn: TurnReport
-    who: str
-    when: str
-    quote: marked.Quote
-    markers: tuple[Marker, ...] = ()
-    moments: tuple[int, ...] = ()
-    answers: tuple[int, ...] = ()
-    is_context: bool = False
-    is_above: bool = False
-    n_skipped: int = 0
-
-    @property
-    def side(self) -> str:
-        """The role as a word of the style sheet."""
-        return self.turn.role.value
+_MOST_NEAR = 3
+_LEAST_NEAR = 0.25
+"""Client turns below the mark that are named, and the score from which: one in four. A judgement:
+the mark is set so that few are marked for nothing, so a supervisor may want those just missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class MomentView:
-    """One card."""
+    """One card. `surest` is its highest turn, whose score the card tells.
+
+    `n_more` of its turns, and `n_more_after` that answer it, are only in the transcript.
+    """
 
     number: int
     moment: Moment
@@ -62,9 +43,10 @@ class MomentView:
     before: tuple[Line, ...]
     after: tuple[Line, ...]
     n_more: int
+    n_more_after: int
     markers: tuple[tuple[Marker, str], ...]
     reasons: tuple[Reason, ...]
-    silences: tuple[str, ...]
+    surest: Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +67,13 @@ class View:
     codebook: Codebook
 
     @cached_property
-    def turns(self) -> Mapping[int, TurnReport]:
+    def _lines(self) -> Lines:
+        return Lines(self.report, self.codebook)
+
+    @cached_property
+    def turns(self) -> dict[int, TurnReport]:
         """The turns by their index."""
-        return {turn.index: turn for turn in self.report.turns}
-
-    @cached_property
-    def strengths(self) -> Mapping[int, list[Strength]]:
-        """The strengths by their turn's index."""
-        found = defaultdict(list)
-        for one in self.report.strengths:
-            found[one.turn_index].append(one)
-        return found
-
-    @cached_property
-    def in_moment(self) -> Mapping[int, tuple[int, ...]]:
-        """Numbers of the moments that a turn belongs to, by its index."""
-        return _numbers(one.turn_indexes for one in self.report.moments)
-
-    @cached_property
-    def in_answer(self) -> Mapping[int, tuple[int, ...]]:
-        """Numbers of the moments that a turn answers, by its index."""
-        return _numbers(one.repair_turn_indexes for one in self.report.moments)
+        return dict(self._lines.turns)
 
     @cached_property
     def strip(self) -> Strip:
@@ -115,7 +83,7 @@ class View:
     @cached_property
     def lines(self) -> tuple[Line, ...]:
         """The transcript."""
-        return tuple(self._line(turn) for turn in self.report.turns)
+        return tuple(self._lines.whole(turn) for turn in self.report.turns)
 
     @cached_property
     def moments(self) -> tuple[MomentView, ...]:
@@ -124,6 +92,31 @@ class View:
             self._moment(number, moment)
             for number, moment in enumerate(self.report.moments, start=1)
         )
+
+    @cached_property
+    def near(self) -> tuple[tuple[Line, float], ...]:
+        """The client's turns that came nearest to the mark without a moment, with their score.
+
+        In the order of the session. What lies inside a moment or answers one is told there.
+        """
+        told = set(self._lines.in_answer)
+        for one in self.report.moments:
+            told.update(range(one.turn_indexes[0], one.turn_indexes[-1] + 1))
+        below = [
+            (turn, score)
+            for turn in self.report.turns
+            if turn.role is Role.CLIENT
+            and turn.index not in told
+            and _LEAST_NEAR <= (score := _strain(turn)) < self.report.provenance.flag_threshold
+        ]
+        nearest = sorted(below, key=lambda one: -one[1])[:_MOST_NEAR]
+        ordered = sorted(nearest, key=lambda one: one[0].index)
+        return tuple((self._lines.of_moment(turn), score) for turn, score in ordered)
+
+    @cached_property
+    def is_scored(self) -> bool:
+        """Whether any turn has scores."""
+        return any(turn.abstained is None for turn in self.report.turns)
 
     @cached_property
     def pillars(self) -> tuple[PillarView, ...]:
@@ -142,66 +135,37 @@ class View:
         held = set(segment.turn_indexes)
         return tuple(one for one in self.moments if one.moment.turn_indexes[0] in held)
 
-    def _line(
-        self, turn: TurnReport, *, quoted: bool = False, context: bool = False, skipped: int = 0
-    ) -> Line:
-        strengths = self.strengths.get(turn.index, ())
-        marks = marked.marks_of(turn, strengths)
-        names = dict.fromkeys(one.marker for one in (*turn.markers, *strengths))
-        if context and not marks:
-            said = marked.ending(turn.text)
-        elif quoted:
-            said = marked.quote(turn.text, marks, self.codebook)
-        else:
-            said = marked.Quote(marked.cut(turn.text, marks, self.codebook))
-        who = words.ROLES[turn.role]
-        return Line(
-            turn=turn,
-            who=turn.speaker or who if turn.role in (Role.OTHER, Role.UNKNOWN) else who,
-            when=words.clock(turn.start_s) or f"turn {turn.index}",
-            quote=said,
-            markers=tuple(words.marker(self.codebook, name) for name in names),
-            moments=self.in_moment.get(turn.index, ()),
-            answers=self.in_answer.get(turn.index, ()),
-            is_context=context,
-            n_skipped=skipped,
-        )
-
     def _moment(self, number: int, moment: Moment) -> MomentView:
         own = [self.turns[index] for index in moment.turn_indexes if index in self.turns]
-        answers = [self.turns[i] for i in moment.repair_turn_indexes if i in self.turns]
-        highest = max(own, key=lambda turn: turn.scores.get("rupture") or 0.0)
-        quoted = {turn.index for turn in own}
-        asked = {before for turn in own for before in self._asked(turn)} - quoted
+        answers = [index for index in moment.repair_turn_indexes if index in self.turns]
+        highest = max(own, key=_strain)
         shown = self._most_telling(own)
+        inside = {turn.index for turn in own}
+        asked = {before for turn in own for before in self._asked(turn)} - inside
         return MomentView(
             number=number,
             moment=moment,
             when=_when(moment.start_s, moment.end_s, own),
-            before=tuple(self._quotes(shown, context=asked)),
-            after=tuple(self._quotes([turn.index for turn in answers][:_MOST_ANSWERS], shown)),
-            n_more=len(quoted | asked) - len(shown),
+            before=tuple(self._strained(shown, inside)),
+            after=tuple(self._answering(answers[:_MOST_ANSWERS], shown)),
+            n_more=len(inside | asked) - len(shown),
+            n_more_after=len(answers[_MOST_ANSWERS:]),
             markers=tuple(self._markers(moment, own)),
             reasons=reasons(
-                (e for e in highest.evidence if e.label in ("withdrawal", "confrontation")),
-                self.codebook,
+                (e for e in highest.evidence if moment.kind in (e.label, "mixed")), self.codebook
             ),
-            silences=tuple(silences(own[0], self._usual_latency_s)),
+            surest=self._lines.of_moment(highest),
         )
 
     def _most_telling(self, own: Sequence[TurnReport]) -> list[int]:
         """Turns that the card quotes: the highest scored with what they answer, in order."""
         chosen: set[int] = set()
-        for turn in sorted(own, key=lambda one: -(one.scores.get("rupture") or 0.0)):
+        for turn in sorted(own, key=_strain, reverse=True):
             wanted = {turn.index, *self._asked(turn)}
             if len(chosen | wanted) > _MOST_QUOTES:
                 break
             chosen |= wanted
         return sorted(chosen)
-
-    @cached_property
-    def _usual_latency_s(self) -> float | None:
-        return middle(self.report.turns, "response_latency_s", Role.CLIENT)
 
     def _asked(self, turn: TurnReport) -> Sequence[int]:
         """The therapist's turn that a client's turn answers, if one is near."""
@@ -214,22 +178,18 @@ class View:
             if index in self.turns and self.turns[index].role is Role.THERAPIST
         ][:1]
 
-    def _quotes(
-        self,
-        indexes: Sequence[int],
-        above: Collection[int] = (),
-        *,
-        context: Collection[int] = (),
-    ) -> Iterator[Line]:
-        """Lines of a card; those that stand above on it already are named, not quoted again."""
-        before: int | None = None
-        for index in indexes:
-            skipped = 0 if before is None else index - before - 1
-            line = self._line(
-                self.turns[index], quoted=True, context=index in context, skipped=skipped
-            )
-            yield dataclasses.replace(line, is_above=index in above)
-            before = index
+    def _strained(self, indexes: Sequence[int], inside: Collection[int]) -> Iterator[Line]:
+        """The moment's turns and what they answer."""
+        for index, skipped in _with_gaps(indexes):
+            turn = self.turns[index]
+            line = self._lines.of_moment(turn) if index in inside else self._lines.asked(turn)
+            yield dataclasses.replace(line, n_skipped=skipped)
+
+    def _answering(self, indexes: Sequence[int], above: Collection[int]) -> Iterator[Line]:
+        """Turns that answer; those that stand above on the card are named, not quoted again."""
+        for index, skipped in _with_gaps(indexes):
+            line = self._lines.answer(self.turns[index])
+            yield dataclasses.replace(line, n_skipped=skipped, is_above=index in above)
 
     def _markers(self, moment: Moment, own: Sequence[TurnReport]) -> Iterator[tuple[Marker, str]]:
         """The moment's markers, those of strain first, each with how it was found.
@@ -237,7 +197,7 @@ class View:
         Nothing is said of wording: there the underline shows it.
         """
         entries = [words.marker(self.codebook, name) for name in dict.fromkeys(moment.markers)]
-        for entry in sorted(entries, key=lambda one: one.kind not in words.KINDS):
+        for entry in sorted(entries, key=lambda one: one.kind not in STRAIN_KINDS):
             sources = {f.source for turn in own for f in turn.markers if f.marker == entry.id}
             said = words.listed([words.SOURCES.get(source, source) for source in sorted(sources)])
             yield entry, "" if sources <= {"rule"} else f"Found {said}."
@@ -249,30 +209,21 @@ class View:
             strain=values.get("strain"),
             moments=tuple(one for one in self.moments if one.moment.pillar == name),
             strengths=tuple(
-                (one, words.marker(self.codebook, one.marker), self._strength_line(one))
+                (one, words.marker(self.codebook, one.marker), self._lines.strength(one))
                 for one in self.report.strengths
                 if one.pillar == name and one.turn_index in self.turns
             ),
         )
 
-    def _strength_line(self, strength: Strength) -> Line:
-        """The strength's turn with only this strength marked."""
-        turn = self.turns[strength.turn_index]
-        marks = [marked.Mark(span, strength.marker) for span in strength.spans]
-        return Line(
-            turn=turn,
-            who=words.ROLES[turn.role],
-            when=words.clock(turn.start_s) or f"turn {turn.index}",
-            quote=marked.quote(turn.text, marks, self.codebook, most=280),
-        )
+
+def _strain(turn: TurnReport) -> float:
+    return turn.scores.get("rupture") or 0.0
 
 
-def _numbers(turn_indexes: Iterable[Sequence[int]]) -> Mapping[int, tuple[int, ...]]:
-    found: dict[int, tuple[int, ...]] = {}
-    for number, indexes in enumerate(turn_indexes, start=1):
-        for index in indexes:
-            found[index] = (*found.get(index, ()), number)
-    return found
+def _with_gaps(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Each index with the number of turns between it and the one before."""
+    for place, index in enumerate(indexes):
+        yield index, index - indexes[place - 1] - 1 if place else 0
 
 
 def _when(start_s: float | None, end_s: float | None, own: Sequence[TurnReport]) -> str:

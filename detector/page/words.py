@@ -31,14 +31,16 @@ _IN_SENTENCE = {
 }
 
 RESOLUTIONS: Mapping[str, str] = {
-    "repaired": "Repaired",
-    "partly": "Partly repaired",
+    "repaired": "Repair seen",
+    "partly": "Repair tried",
     "unrepaired": "No repair seen",
 }
 
 RESOLUTION_MEANINGS: Mapping[str, str] = {
-    "repaired": "Turns that follow answer this moment, and the client comes back to the work.",
-    "partly": "Turns that follow try to answer this moment; no clear return of the client is seen.",
+    "repaired": "The tool read these turns as an answer to the moment, and what the client says "
+    "next as calmer. Whether it mended anything is for you to judge.",
+    "partly": "The tool read these turns as an answer to the moment, but nothing the client says "
+    "next as calmer.",
     "unrepaired": "No turn that follows was read as an answer to this moment. "
     "One may have come without words, or in another session.",
 }
@@ -91,25 +93,37 @@ SOURCES: Mapping[str, str] = {
 }
 
 LIMITS = (
-    "This is an aid for reading. It is not a diagnosis, not emotion detection, and not a rating "
-    "of the therapist. It must not be used to judge staff.",
-    "It is not monitored for crisis. It does not look for risk of harm, and nobody is alerted: "
-    "read the session itself for that.",
+    "Decision support about interaction behaviour in the text. It does not diagnose, does not "
+    "detect emotions, is not monitored for crisis or risk, and does not rate the therapist.",
+    "Nobody is alerted by this report: for risk of harm, read the session itself. It must not be "
+    "used to judge staff.",
+    "The labels it learned from come from a language model under our codebook, adjudicated; no "
+    "clinician has checked them. The sessions were demonstrations of motivational interviewing.",
+    "It misses moments, and some that it marks are none. What reads as a repair may have mended "
+    "nothing. Recognition errors hide short replies first.",
     "It reads words and, where the file has them, times. Tone, face, posture and what both know "
     "about each other are not in a transcript.",
-    "The labels it learned from came from a language model that followed our codebook, not from "
-    "clinicians. No clinician has checked them yet. The sessions were demonstrations of "
-    "motivational interviewing and invented dialogues.",
-    "It misses moments, and some that it marks are none. Recognition errors in the transcript "
-    "hide short replies first.",
-    "Directness, deference and silence mean different things in different cultures, languages "
-    "and people. A short answer may be respect, tiredness or a second language.",
+    "Directness, deference and silence differ between people and cultures: a flagged moment may "
+    "be worth a look, and may be nothing.",
     "It was made for one adult client and one therapist who speak English. Couples, groups, "
     "children and interpreted sessions have not been tested.",
 )
-"""Said on every page; research on how clinicians read such reports asks for each of them."""
+"""Said on every page; research on how clinicians read such reports asks for each of them. Those
+that the pipeline puts into every report stand here in the same words, and are listed once."""
 
-_LIKELY = ((0.9, "Very likely"), (0.66, "Likely"), (0.33, "As likely as not"), (0.1, "Unlikely"))
+
+def limits(own: Iterable[str]) -> tuple[str, ...]:
+    """What the report cannot tell: the page's list, then what only this report says."""
+    return tuple(dict.fromkeys((*LIMITS, *own)))
+
+
+_LIKELY = (
+    (0.9, "Very likely"),
+    (0.66, "Likely"),
+    (0.5, "More likely than not"),
+    (0.33, "As likely as not"),
+    (0.1, "Unlikely"),
+)
 
 
 def likelihood(score: float) -> str:
@@ -162,37 +176,42 @@ def listed(parts: Sequence[str]) -> str:
 
 def overview(report: Report) -> str:
     """The session in one or two sentences."""
-    if all(turn.abstained is not None for turn in report.turns):
-        return "No turn could be scored, so this report says nothing about the alliance."
+    if reasons := _reasons_unscored(report):
+        return f"No turn could be scored ({reasons}), so this report says nothing of the alliance."
     if not report.moments:
         return (
-            "No moment stood out in this session. "
-            "A strain that left no trace in the words would not be seen here."
+            "No moment was marked. That does not make it a session without strain: what leaves "
+            "no trace in the words, or only a faint one, is not marked."
         )
-    number = len(report.moments)
-    found = Counter(moment.kind for moment in report.moments)
-    if len(found) == 1:
-        kinds = ("all of " if number > 1 else "of ") + _IN_SENTENCE[report.moments[0].kind]
+    return f"{_found(report.moments)} {_repairs(report.moments)}"
+
+
+def _reasons_unscored(report: Report) -> str:
+    """Why no turn is scored; empty where one is."""
+    said = [turn.abstained for turn in report.turns]
+    if not said:
+        return "there is none"
+    return "" if None in said else "; ".join(sorted({one for one in said if one}))
+
+
+def _found(moments: Sequence[Moment]) -> str:
+    found = Counter(moment.kind for moment in moments)
+    if len(moments) == 1:
+        one = moments[0].kind
+        kinds = "withdrawal and confrontation together" if one == "mixed" else f"a {one}"
+    elif len(found) == 1:
+        kinds = f"all {_IN_SENTENCE[moments[0].kind]}"
     else:
         kinds = listed([f"{found[kind]} of {_IN_SENTENCE[kind]}" for kind in KINDS if found[kind]])
-    return f"{counted(number, 'moment')} may be worth a look: {kinds}. {_repairs(report.moments)}"
+    return f"{counted(len(moments), 'moment')} may be worth a look: {kinds}."
 
 
 def _repairs(moments: Sequence[Moment]) -> str:
-    found = Counter(moment.resolution for moment in moments)
-    if found["unrepaired"] == len(moments):
-        whom = "it" if len(moments) == 1 else "any of them"
-        return f"No repair of {whom} was seen in the transcript."
     if len(moments) == 1:
-        return f"It was {RESOLUTIONS[moments[0].resolution].lower()}."
-    parts = [
-        f"{found[key]} {'was' if found[key] == 1 else 'were'} {RESOLUTIONS[key].lower()}"
-        for key in ("repaired", "partly")
-        if found[key]
-    ]
-    if found["unrepaired"]:
-        parts.append(f"for {found['unrepaired']} no repair was seen")
-    return listed(parts) + "."
+        return f"{RESOLUTIONS[moments[0].resolution]}."
+    found = Counter(moment.resolution for moment in moments)
+    said = [f"{RESOLUTIONS[key].lower()} for {found[key]}" for key in RESOLUTIONS if found[key]]
+    return f"{listed(said).capitalize()}."
 
 
 def roles(assigned: Roles) -> str:
@@ -200,7 +219,8 @@ def roles(assigned: Roles) -> str:
     if assigned.source == "inferred":
         sure = f", {in_hundred(assigned.confidence)} sure" if assigned.confidence else ""
         return (
-            f"Inferred from the talk itself{sure}. Please check: swapped roles turn it all round."
+            f"Inferred from the talk itself{sure}. Please check: if they are swapped, this whole "
+            "report is wrong."
         )
     return {
         "given": "As given with the session.",

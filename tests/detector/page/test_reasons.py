@@ -14,10 +14,10 @@ from detector.report import Evidence, Report, TurnReport
     [
         ("hit.denial", "wording of “Denial”"),
         ("pattern.denial.fine", "wording of “Denial”"),
-        ("said.opens_well", "opens with “well”"),
+        ("said.opens_well", "opens with “Well”"),
         ("said.few_words", "three words or fewer"),
-        ("before.advice", "the other's turn before: “Advice or suggestion”"),
-        ("after.none", "the other's turn after: nobody else speaking"),
+        ("before.advice", "the therapist's turn before: “Advice or suggestion”"),
+        ("after.none", "the therapist's turn after: nobody else speaking"),
         ("time.response_latency_s_vs_own", "time before an answer against this speaker's usual"),
         ("time.opening", "how far into the session"),
         ("something.quite_new", "something: quite new"),
@@ -32,6 +32,7 @@ def test_reasons_come_strongest_first_and_once() -> None:
         Evidence("withdrawal", "said.few_words", 1.0, 0.6),
         Evidence("withdrawal", "hit.denial", 1.0, 1.5),
         Evidence("withdrawal", "pattern.denial.fine", 1.0, 1.2),
+        Evidence("confrontation", "said.few_words", 1.0, 0.3),
         Evidence("withdrawal", "said.question", 1.0, -1.0),
     ]
     found = reasons.reasons(evidence, load_codebook())
@@ -51,3 +52,9 @@ def test_a_long_wait_is_told_with_what_is_usual(invented_report: Report) -> None
         "Answered after 6.2 s; usual in this session: 0.8 s."
     ]
     assert list(reasons.silences(_turn(invented_report, response_latency_s=0.4))) == []
+
+
+def test_a_wait_that_is_usual_for_the_speaker_is_not_told(invented_report: Report) -> None:
+    turn = _turn(invented_report, response_latency_s=2.9)
+    assert list(reasons.silences(turn, 1.5)) == []
+    assert list(reasons.silences(turn, 1.4)) != []

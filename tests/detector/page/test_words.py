@@ -6,6 +6,7 @@ import pytest
 
 from detector.codebook import load_codebook
 from detector.page import words
+from detector.pipeline import LIMITS
 from detector.report import Moment, Report
 from detector.timing import MEASURES
 
@@ -38,7 +39,8 @@ def test_a_length_is_said_in_words(seconds: float, said: str) -> None:
         (1.0, "Very likely", "99 in 100"),
         (0.9, "Very likely", "90 in 100"),
         (0.7, "Likely", "70 in 100"),
-        (0.5, "As likely as not", "50 in 100"),
+        (0.6, "More likely than not", "60 in 100"),
+        (0.4, "As likely as not", "40 in 100"),
         (0.2, "Unlikely", "20 in 100"),
         (0.0, "Very unlikely", "1 in 100"),
     ],
@@ -60,17 +62,19 @@ def _moments(report: Report, *kinds_and_resolutions: tuple[str, str]) -> tuple[M
     [
         (
             [("withdrawal", "repaired")],
-            "1 moment may be worth a look: of withdrawal. It was repaired.",
+            "1 moment may be worth a look: a withdrawal. Repair seen.",
         ),
         (
             [("confrontation", "unrepaired")],
-            "1 moment may be worth a look: of confrontation. No repair of it was seen in the "
-            "transcript.",
+            "1 moment may be worth a look: a confrontation. No repair seen.",
+        ),
+        (
+            [("mixed", "partly")],
+            "1 moment may be worth a look: withdrawal and confrontation together. Repair tried.",
         ),
         (
             [("withdrawal", "unrepaired"), ("withdrawal", "unrepaired")],
-            "2 moments may be worth a look: all of withdrawal. No repair of any of them was seen "
-            "in the transcript.",
+            "2 moments may be worth a look: all withdrawal. No repair seen for 2.",
         ),
         (
             [
@@ -80,7 +84,7 @@ def _moments(report: Report, *kinds_and_resolutions: tuple[str, str]) -> tuple[M
                 ("withdrawal", "unrepaired"),
             ],
             "4 moments may be worth a look: 2 of withdrawal, 1 of confrontation and 1 of both "
-            "together. 1 was repaired, 1 was partly repaired and for 2 no repair was seen.",
+            "together. Repair seen for 1, repair tried for 1 and no repair seen for 2.",
         ),
     ],
 )
@@ -93,14 +97,24 @@ def test_the_overview_is_a_sentence(
 
 def test_a_calm_session_is_not_called_free_of_strain(invented_report: Report) -> None:
     said = words.overview(dataclasses.replace(invented_report, moments=()))
-    assert said.startswith("No moment stood out")
-    assert "would not be seen here" in said
+    assert said.startswith("No moment was marked.")
+    assert "does not make it a session without strain" in said
 
 
 def test_a_session_that_could_not_be_scored_says_so(invented_report: Report) -> None:
     turns = tuple(dataclasses.replace(t, abstained="not English") for t in invented_report.turns)
     said = words.overview(dataclasses.replace(invented_report, turns=turns, moments=()))
-    assert said.startswith("No turn could be scored")
+    assert said.startswith("No turn could be scored (not English)")
+
+
+def test_a_session_without_turns_says_so(invented_report: Report) -> None:
+    said = words.overview(dataclasses.replace(invented_report, turns=(), moments=()))
+    assert said.startswith("No turn could be scored (there is none)")
+
+
+def test_what_every_report_says_of_itself_is_listed_once_among_the_limits() -> None:
+    own = (*LIMITS, "Overlap was not measured.")
+    assert words.limits(own) == (*words.LIMITS, "Overlap was not measured.")
 
 
 def test_every_measure_of_the_clock_has_words() -> None:

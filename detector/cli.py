@@ -80,7 +80,9 @@ def _show_where(
         _show_where(type(cause), cause, cause.__traceback__)
     for frame in traceback.extract_tb(trace):
         typer.echo(f"  {frame.filename}:{frame.lineno} in {frame.name}", err=True)
-    typer.echo(f"{kind.__name__} (its message is left out: it may quote the session)", err=True)
+    said = error.strerror if isinstance(error, OSError) else None
+    hidden = "its message is left out: it may quote the session"
+    typer.echo(f"{kind.__name__} ({said or hidden})", err=True)
 
 
 def _offer_other_rooms(asked: Iterable[str]) -> None:

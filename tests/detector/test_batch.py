@@ -1,5 +1,8 @@
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,3 +295,36 @@ def test_a_file_that_kills_its_process_stops_no_other(
     assert [outcome.name for outcome in outcomes] == names
     assert [bool(outcome.text) for outcome in outcomes] == [True, False, True, True]
     assert "killed" in outcomes[1].problem
+
+
+_BATCH = """
+import multiprocessing, sys
+from detector.batch import Request, run
+if __name__ == "__main__":
+    for outcome in run(sys.argv[1:], Request(), jobs=2):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux what still runs")
+def test_a_killed_batch_leaves_no_process_behind(write: Write, tmp_path: Path) -> None:
+    def runs(pid: str) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    (tmp_path / "main.py").write_text(_BATCH)
+    names = [write(f"{letter}.json") for letter in "abcd"]
+    command = [sys.executable, str(tmp_path / "main.py"), *names]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as batch_of_four:
+        assert batch_of_four.stdout
+        children = batch_of_four.stdout.readline().decode().split()
+        assert len(children) == 2
+        assert all(map(runs, children))
+        batch_of_four.kill()
+    until = time.monotonic() + 15
+    while any(map(runs, children)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(runs, children))

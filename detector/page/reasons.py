@@ -103,7 +103,7 @@ def silences(turn: TurnReport, usual_s: float | None = None) -> Iterator[str]:
     latency = turn.timing.get("response_latency_s")
     least = max(_LEAST_LATENCY_S, _TIMES_USUAL * (usual_s or 0.0))
     if latency is not None and latency >= least:
-        usual = "" if usual_s is None else f"; usual in this session: {_s(usual_s)}"
+        usual = "" if usual_s is None else f" (usual here: {_s(usual_s)})"
         yield f"Answered after {_s(latency)}{usual}."
     left = turn.timing.get("unanswered_s")
     if left is not None and left >= _LEAST_PAUSE_S:

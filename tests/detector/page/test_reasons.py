@@ -48,9 +48,7 @@ def _turn(report: Report, **timing: float | None) -> TurnReport:
 
 def test_a_long_wait_is_told_with_what_is_usual(invented_report: Report) -> None:
     turn = _turn(invented_report, response_latency_s=6.24, pause_within_s=None)
-    assert list(reasons.silences(turn, 0.8)) == [
-        "Answered after 6.2 s; usual in this session: 0.8 s."
-    ]
+    assert list(reasons.silences(turn, 0.8)) == ["Answered after 6.2 s (usual here: 0.8 s)."]
     assert list(reasons.silences(_turn(invented_report, response_latency_s=0.4))) == []
 
 

@@ -16,6 +16,14 @@ built here and never from what somebody said.
 
 from collections.abc import Sequence
 
+_MOST_NAMED = 12
+_LONGEST_NAME = 80
+"""What a message names of the speakers: a damaged file may take each line of speech for one."""
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LONGEST_NAME else f"{label[:_LONGEST_NAME]}…"
+
 
 class DetectorError(Exception):
     """Base of every error this room raises."""
@@ -102,7 +110,9 @@ class UnknownRole(TranscriptError):
         self.speakers = tuple(speakers)
         self.reason = reason
         self.confidence = confidence
-        found = ", ".join(self.speakers) or "none"
+        shown = [_shortened(speaker) for speaker in self.speakers[:_MOST_NAMED]]
+        n_more = len(self.speakers) - len(shown)
+        found = ", ".join(shown) + (f" and {n_more} more" if n_more else "") or "none"
         super().__init__(f"{reason}; speakers found: {found}")
 
 

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,9 @@ from detector.errors import EmptyTranscript, TranscriptError
 _CLOCK_SHARE = 0.9
 """Share of cues that must carry a kind of time before the transcript is said to carry it.
 A judgement: recognisers leave single digits untimed, and one such cue must not hide the rest."""
+
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Role(StrEnum):
@@ -53,10 +57,8 @@ def _check_span(start_s: float | None, end_s: float | None, where: str) -> None:
 
 def _check_unicode(*texts: str) -> None:
     """No UTF-8 holds half a pair, and Python's own error, where it is written, holds the text."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        raise TranscriptError("a cue holds half a surrogate pair, which is no text") from None
+    if any(_HALF_A_PAIR.search(text) for text in texts):
+        raise TranscriptError("a cue holds half a surrogate pair, which is no text")
 
 
 @dataclass(frozen=True, slots=True)

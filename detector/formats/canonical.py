@@ -62,13 +62,11 @@ def _read_speaker(value: object, element: str) -> str:
 def _read_role(value: Any, element: str) -> Role:
     if value is None:
         return Role.UNKNOWN
-    try:
-        return Role(value)
-    except ValueError:
+    role = next((role for role in Role if role == value), None)
+    if role is None:
         known = ", ".join(Role)
-        raise MalformedTranscript(
-            f"role must be one of {known}", element=f"{element}.role"
-        ) from None
+        raise MalformedTranscript(f"role must be one of {known}", element=f"{element}.role")
+    return role
 
 
 READERS = (

@@ -5,6 +5,7 @@ content controls and tracked insertions without a word, and opening a whole pack
 damaged styles that no transcript needs.
 """
 
+import contextlib
 import io
 import re
 import zipfile
@@ -99,11 +100,12 @@ def _parse(content: bytes) -> etree._Element:
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
-    try:
+    root = None
+    with contextlib.suppress(etree.XMLSyntaxError, ValueError):
         root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError):
-        # Not from the parser's error, which quotes the document.
-        raise MalformedTranscript("the Word document is not well-formed XML") from None
+    if root is None:
+        # Raised here, out of the context of the parser's error, which quotes the document.
+        raise MalformedTranscript("the Word document is not well-formed XML")
     if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedTranscript("the Word document declares a DOCTYPE")
     return root

@@ -241,13 +241,21 @@ def number(value: object, element: object, *, per_second: float = 1.0) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise MalformedTranscript("a number is expected", element=str(element))
-    try:
-        result = float(value) / per_second
-    except (ValueError, OverflowError):
-        raise MalformedTranscript("a number is expected", element=str(element)) from None
+    result = _float(value)
+    if result is None:
+        # Raised here, where no error of Python's, which quotes the value, is its context.
+        raise MalformedTranscript("a number is expected", element=str(element))
+    result /= per_second
     if not abs(result) < MAX_SECONDS:
         raise MalformedTranscript("a time must be a finite number of seconds", element=str(element))
     return result
+
+
+def _float(value: float | str) -> float | None:
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def labelled_role(label: str | None) -> Role:

@@ -77,3 +77,10 @@ def test_an_unknown_role_names_the_speakers_and_keeps_the_confidence() -> None:
 def test_missing_timing_and_codebook_errors_name_what_is_at_fault() -> None:
     assert "pause_before_s" in str(MissingTiming("pause_before_s", "none"))
     assert str(CodebookError("denial.a", "unknown marker")) == "denial.a: unknown marker"
+
+
+def test_a_message_names_a_dozen_speakers_in_short_and_counts_the_others() -> None:
+    error = UnknownRole(["A" * 5000, *(f"S{n}" for n in range(40))], "not told")
+    assert len(error.speakers) == 41
+    assert len(str(error)) < 250
+    assert str(error).endswith("S10 and 29 more")

@@ -207,5 +207,5 @@ def test_no_repr_carries_speech_or_a_name() -> None:
 def test_half_a_surrogate_pair_is_refused_without_the_text(cue: tuple[str, str, str]) -> None:
     with pytest.raises(TranscriptError, match="half a surrogate pair") as caught:
         Cue(*cue)
-    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
     assert "fine" not in repr(caught.value)

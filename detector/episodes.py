@@ -183,7 +183,10 @@ def _repair_markers(scored: ScoredSession, index: int) -> Iterator[str]:
 
 
 def _is_attempt(scored: ScoredSession, index: int) -> bool:
-    return bool(scored.scores["resolution"][index] >= scored.weights.repair_threshold)
+    """Whether a turn is likely to mend, and likelier to mend than to strain: both share words."""
+    mends = scored.scores["resolution"][index]
+    strains = scored.scores["contribution"][index]
+    return bool(mends >= scored.weights.repair_threshold and mends > strains)
 
 
 def _returns(scored: ScoredSession, after: int, until: int) -> bool:

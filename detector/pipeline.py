@@ -32,7 +32,8 @@ LIMITS = (
     "Decision support about interaction behaviour in the text. It does not diagnose, does not "
     "detect emotions, is not monitored for crisis or risk, and does not rate the therapist.",
     "The labels it learned from come from a language model under our codebook, adjudicated; no "
-    "clinician has checked them. The sessions were demonstrations of motivational interviewing.",
+    "clinician has checked them. The sessions were demonstrations of motivational interviewing "
+    "and invented dialogues.",
     "Directness, deference and silence differ between people and cultures: a flagged moment may "
     "be worth a look, and may be nothing.",
 )
@@ -240,15 +241,19 @@ def _notes(
         notes.append(f"{len(transcript.dropped)} parts of the file are not speech: {reasons}.")
     if n_technical := len(technical_turns(scored.read.hits, scored.codebook)):
         notes.append(
-            f"{n_technical} turns speak of the connection (freezing, lag, sound); no silence is "
-            "measured in them or beside them."
+            f"The connection is spoken of (freezing, lag, sound) in {_turns(n_technical)}; no "
+            "silence is measured there or beside it."
         )
     if scored.abstained:
         reasons = "; ".join(sorted(set(scored.abstained.values())))
-        notes.append(f"{len(scored.abstained)} turns are not scored: {reasons}.")
+        notes.append(f"Not scored, in {_turns(len(scored.abstained))}: {reasons}.")
     if attendance in ("late", "cancelled", "no_show"):
         notes.append(
             "Attendance is given as "
             f"{attendance.replace('_', '-')}: it may be a withdrawal, or practical; worth asking."
         )
     return tuple(dict.fromkeys(notes))
+
+
+def _turns(n_turns: int) -> str:
+    return "1 turn" if n_turns == 1 else f"{n_turns} turns"

@@ -98,7 +98,8 @@ LIMITS = (
     "Nobody is alerted by this report: for risk of harm, read the session itself. It must not be "
     "used to judge staff.",
     "The labels it learned from come from a language model under our codebook, adjudicated; no "
-    "clinician has checked them. The sessions were demonstrations of motivational interviewing.",
+    "clinician has checked them. The sessions were demonstrations of motivational interviewing "
+    "and invented dialogues.",
     "It misses moments, and some that it marks are none. What reads as a repair may have mended "
     "nothing. Recognition errors hide short replies first.",
     "It reads words and, where the file has them, times. Tone, face, posture and what both know "

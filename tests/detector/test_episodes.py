@@ -106,6 +106,11 @@ def test_an_attempt_and_a_client_who_comes_back_is_repaired(scored: Any) -> None
     assert (moment.resolution, moment.repair_turn_indexes) == ("repaired", (6,))
 
 
+def test_a_turn_that_strains_more_than_it_mends_is_no_attempt(scored: Any) -> None:
+    session = scored(withdrawal={5: 0.9}, resolution={6: 0.5}, contribution={6: 0.6})
+    assert only(session).resolution == "unrepaired"
+
+
 def test_an_attempt_without_a_calm_client_is_partly_repaired(scored: Any) -> None:
     strained = {5: 0.9, 9: 0.4, 11: 0.4}
     assert only(scored(withdrawal=strained, resolution={6: 0.9})).resolution == "partly"

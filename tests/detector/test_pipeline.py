@@ -143,7 +143,7 @@ def test_a_turn_of_another_role_is_abstained_from(
     report = detector.analyze(transcript)
     check(report)
     assert report.turns[-1].abstained == "the speaker's role is other"
-    assert any("1 turns are not scored" in note for note in report.notes)
+    assert any("Not scored, in 1 turn:" in note for note in report.notes)
 
 
 def test_a_turn_that_nobody_could_hear_is_abstained_from(

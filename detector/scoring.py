@@ -7,11 +7,13 @@ stand in `weights/rules.toml` with their source. The labels come from a language
 codebook, adjudicated, not from clinicians.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.codebook import Codebook
 from detector.errors import CodebookError
@@ -67,17 +69,14 @@ class ScoredSession:
     def _pulled(self, label: str, index: int) -> Iterator[Evidence]:
         """The strongest reasons; what is one thing to a reader (a marker, the words) is one."""
         model, row = self.weights.own[label], self.read.features[index]
-        pulls = model.pulls([row])[0]
-        grouped: dict[str, tuple[float, float]] = {}
-        for name, pull in zip(model.names, pulls, strict=True):
-            if pull:
-                reason = _reason(name)
-                value, total = grouped.get(reason, (0.0, 0.0))
-                grouped[reason] = (max(value, float(row.get(name, 0.0))), total + float(pull))
-        strongest = sorted(grouped.items(), key=lambda item: (-item[1][1], item[0]))
-        for reason, (value, total) in strongest[:_MOST_EVIDENCE]:
-            if total >= _LEAST_PULL:
-                yield Evidence(label, reason, value, total)
+        reasons, reason_of = _reasons(model.names)
+        totals = np.bincount(reason_of, weights=model.pulls([row])[0], minlength=len(reasons))
+        order = sorted(
+            np.flatnonzero(totals >= _LEAST_PULL), key=lambda i: (-totals[i], reasons[i])
+        )
+        for place in order[:_MOST_EVIDENCE]:
+            named = (row.get(model.names[i], 0.0) for i in np.flatnonzero(reason_of == place))
+            yield Evidence(label, reasons[place], float(max(named)), float(totals[place]))
 
     def rating(self, label: str, indexes: Sequence[int] | None = None) -> float | None:
         """The 3RS-style 1..5 for these turns, or for the session; None where nothing is scored."""
@@ -87,6 +86,14 @@ class ScoredSession:
             return None
         row = summary_row({name: values[kept] for name, values in self.scores.items()})
         return float(np.clip(self.weights.ratings[label].value([row])[0], 1.0, 5.0))
+
+
+@functools.cache
+def _reasons(names: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
+    """The reasons that a model's features are grouped into, and each feature's place in them."""
+    reasons = tuple(sorted({_reason(name) for name in names}))
+    place = {reason: number for number, reason in enumerate(reasons)}
+    return reasons, np.array([place[_reason(name)] for name in names], dtype=np.intp)
 
 
 def _reason(feature: str) -> str:

@@ -174,12 +174,13 @@ def _turn(scored: ScoredSession, turn: Turn, moments: Sequence[Moment]) -> TurnR
 def _segment(scored: ScoredSession, segment: Segment) -> SegmentReport:
     """Scores of a window: the chance that at least one of its turns carries the label.
 
-    Turns are taken as independent, which ruptures are not: use it to compare segments.
+    Turns are taken as independent, which ruptures are not: use it to compare segments. None
+    where no turn is scored of the speaker who could show the label: not heard is not "no".
     """
     kept = [index for index in segment.turn_indexes if index not in scored.abstained]
     scores: dict[str, float | None] = dict.fromkeys(LABELS)
-    if kept:
-        for label in LABELS:
+    for label in LABELS:
+        if scored.is_heard(label, kept):
             scores[label] = float(1.0 - (1.0 - scored.scores[label][kept]).prod())
     return SegmentReport(
         index=segment.index,

@@ -90,7 +90,7 @@ class TurnReport:
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """A window of whole turns. `significance` is on the 3RS scale, 1..5; None: nothing scored."""
+    """A window of whole turns. `significance` is on the 3RS scale, 1..5; None: nothing heard."""
 
     index: int
     start_s: float | None
@@ -133,7 +133,7 @@ class Strength:
 
 @dataclass(frozen=True, slots=True)
 class SessionReport:
-    """The whole session on the 3RS scale, 1..5 each; None where too little could be scored.
+    """The whole session on the 3RS scale, 1..5 each; None where its speaker has no scored turn.
 
     `pillars` give, for goal, task and bond, `strain` (expected share of the client's turns
     that strain it, 0..1) and `strengths` (how many signs of strength were found).

@@ -9,7 +9,7 @@ codebook, adjudicated, not from clinicians.
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,11 +78,21 @@ class ScoredSession:
             named = (row.get(model.names[i], 0.0) for i in np.flatnonzero(reason_of == place))
             yield Evidence(label, reasons[place], float(max(named)), float(totals[place]))
 
+    def is_heard(self, label: str, indexes: Iterable[int]) -> bool:
+        """Whether one of these turns is a scored one of the speaker who could show the label."""
+        turns = self.read.turns
+        return any(
+            turns[index].role is ROLE_OF[label] and index not in self.abstained for index in indexes
+        )
+
     def rating(self, label: str, indexes: Sequence[int] | None = None) -> float | None:
-        """The 3RS-style 1..5 for these turns, or for the session; None where nothing is scored."""
+        """The 3RS-style 1..5 for these turns, or for the session.
+
+        None where no turn is scored of the speaker who could show the label.
+        """
         chosen = range(len(self.read.turns)) if indexes is None else indexes
         kept = [index for index in chosen if index not in self.abstained]
-        if not kept:
+        if not self.is_heard(label, kept):
             return None
         row = summary_row({name: values[kept] for name, values in self.scores.items()})
         return float(np.clip(self.weights.ratings[label].value([row])[0], 1.0, 5.0))

@@ -268,6 +268,17 @@ def test_a_segment_scores_that_at_least_one_turn_carries_the_label(
     assert segment.scores["rupture"] == pytest.approx(1 - none_of_them)
 
 
+def test_a_segment_in_which_the_client_is_not_heard_says_nothing_of_the_client(
+    detector: Detector, make_transcript: Any
+) -> None:
+    report = detector.analyze(make_transcript("T: How was the week?", "C: Fine.", every_s=400.0))
+    first, second = report.segments
+    assert {label: first.scores[label] for label in CLIENT_LABELS} == dict.fromkeys(CLIENT_LABELS)
+    assert first.significance == {"withdrawal": None, "confrontation": None}
+    assert second.scores["withdrawal"] is not None
+    assert second.scores["resolution"] is None
+
+
 def test_notes_of_the_reader_and_what_was_dropped_reach_the_report(detector: Detector) -> None:
     data = canonical(
         {"speaker": "T", "role": "therapist", "text": "How are you?", "start_s": -1.0},

@@ -14,6 +14,7 @@ from detector.markers import MarkerHit, MarkerRules
 from detector.report import LABELS
 from detector.scoring import (
     FITTED,
+    ROLE_OF,
     ScoredSession,
     context_rows,
     own_logits,
@@ -150,9 +151,18 @@ def test_an_abstained_turn_scores_zero_and_counts_nowhere(score: Any) -> None:
 def test_ratings_stay_on_the_scale_and_are_none_where_nothing_is_scored(score: Any) -> None:
     scored = score("T: Hello there my friend.", "C: Yes.", abstained={0: "a reason"})
     assert scored.rating("withdrawal") == 5.0
-    assert scored.rating("resolution") == 1.5
+    assert scored.rating("resolution") is None
     assert scored.rating("withdrawal", [0]) is None
     assert score("T: a", abstained={0: "a reason"}).rating("withdrawal") is None
+
+
+def test_what_nobody_could_show_has_no_rating(score: Any) -> None:
+    only_therapist = score("T: Hello there my friend.")
+    assert only_therapist.rating("withdrawal") is None
+    assert only_therapist.rating("resolution") is not None
+    only_client = score("C: Yes.")
+    assert only_client.rating("contribution") is None
+    assert only_client.rating("confrontation") is not None
 
 
 def test_a_summary_holds_mean_highest_and_count() -> None:
@@ -309,7 +319,9 @@ def test_every_score_is_a_probability_whatever_is_said(
         assert np.isfinite(scored.scores[label]).all()
         assert ((scored.scores[label] >= 0) & (scored.scores[label] <= 1)).all()
     for label in FITTED:
-        assert 1.0 <= scored.rating(label) <= 5.0
+        rating = scored.rating(label)
+        assert (rating is not None) == any(who == ROLE_OF[label][0].upper() for who, _ in rows)
+        assert rating is None or 1.0 <= rating <= 5.0
 
 
 def test_a_repr_of_a_scored_session_shows_no_speech(score: Any) -> None:

@@ -18,9 +18,14 @@ def recognises(source: Source) -> bool:
 
 
 def read(source: Source) -> Reading:
-    """Reads every turn as one cue; a turn with empty text is dropped and counted."""
+    """Reads every turn as one cue; a turn with empty text is dropped and counted.
+
+    A turn without an id is known by its place; where another turn was given that very id, by
+    its element, so that ids which are given stay as they are.
+    """
     turns: list[Any] = source.document["turns"]  # type: ignore[index]
     reading = Reading(n_found=len(turns))
+    given = {str(turn.get("cue_id")) for turn in turns if isinstance(turn, dict)}
     for place, turn in enumerate(turns):
         element = f"turns[{place}]"
         if not isinstance(turn, dict):
@@ -31,11 +36,12 @@ def read(source: Source) -> Reading:
         if not text.strip():
             reading.drop(element, "empty text")
             continue
-        reading.add(_read_turn(reading, turn, text, element, place))
+        own_id = element if str(place + 1) in given else str(place + 1)
+        reading.add(_read_turn(reading, turn, text, element, own_id))
     return reading
 
 
-def _read_turn(reading: Reading, turn: dict[str, Any], text: str, element: str, place: int) -> Cue:
+def _read_turn(reading: Reading, turn: dict[str, Any], text: str, element: str, own_id: str) -> Cue:
     start, end = (
         None if turn.get(key) is None else number(turn[key], f"{element}.{key}")
         for key in ("start_s", "end_s")
@@ -43,7 +49,7 @@ def _read_turn(reading: Reading, turn: dict[str, Any], text: str, element: str, 
     start, end = reading.span(start, end, element)
     cue_id = turn.get("cue_id")
     return Cue(
-        cue_id=str(place + 1) if cue_id is None else str(cue_id),
+        cue_id=own_id if cue_id is None else str(cue_id),
         speaker=_read_speaker(turn.get("speaker"), element),
         text=text,
         start_s=start,

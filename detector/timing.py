@@ -85,12 +85,8 @@ class Clock:
 
 def read_clock(transcript: Transcript) -> Clock:
     """What this transcript's times can carry."""
-    quality = transcript.timing_quality
-    if not quality.has_ends:
-        said = {
-            TimingQuality.NONE: "The file has no times",
-            TimingQuality.START_ONLY: "The file says when speech starts, not when it ends",
-        }[quality]
+    if not transcript.timing_quality.has_ends:
+        said = _what_is_missing(transcript)
         return Clock(
             False, False, (f"{said}: pauses, latency, overlap and pace are not measured.",)
         )
@@ -101,6 +97,16 @@ def read_clock(transcript: Transcript) -> Clock:
     if not any(gap < 0 for gap in gaps):
         return Clock(True, False, ("No two cues overlap in the file: overlap is not measured.",))
     return Clock(True, True, ())
+
+
+def _what_is_missing(transcript: Transcript) -> str:
+    """Why no silence can be measured, where too few cues say when speech starts or ends."""
+    if transcript.timing_quality is TimingQuality.NONE:
+        has_some = any(cue.start_s is not None for cue in transcript.cues)
+        return "Too few cues have a time" if has_some else "The file has no times"
+    if transcript.speech_ends and any(cue.end_s is not None for cue in transcript.cues):
+        return "Too few cues say when speech ends"
+    return "The file says when speech starts, not when it ends"
 
 
 def _gaps(transcript: Transcript) -> Iterator[float | None]:

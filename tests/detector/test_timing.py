@@ -139,6 +139,18 @@ def test_starts_alone_measure_no_silence(make_transcript: Any) -> None:
     assert np.isnan(table(transcript)["response_latency_s"]).all()
 
 
+def test_a_file_with_a_few_times_is_not_said_to_have_none(make_transcript: Any) -> None:
+    few = make_transcript("T: a", "C: b", times=[(1.0, 2.0), (None, None)])
+    assert read_clock(few).reasons[0].startswith("Too few cues have a time")
+    none = make_transcript("T: a", "C: b")
+    assert read_clock(none).reasons[0].startswith("The file has no times")
+
+
+def test_a_file_with_a_few_ends_is_not_said_to_have_none(make_transcript: Any) -> None:
+    few = make_transcript("T: a", "C: b", times=[(1.0, 2.0), (3.0, None)])
+    assert read_clock(few).reasons[0].startswith("Too few cues say when speech ends")
+
+
 def contiguous(n: int, *, apart_from: int = 0) -> Transcript:
     """Cues of two seconds that touch, except the first few."""
     cues = []

@@ -235,8 +235,8 @@ def _score_one(target: tuple[str, Path | None], *, request: Request) -> Outcome:
         _write(path, text)
         return Outcome(name, written=path)
     except UnknownRole as error:
-        hint = "say who the therapist is with --therapist NAME"
-        return Outcome(name, "", None, f"{error}; {hint}", True, error.speakers)
+        hint = "; say who the therapist is with --therapist NAME" if error.speakers else ""
+        return Outcome(name, "", None, f"{error}{hint}", True, error.speakers)
     except DetectorError as error:
         return Outcome(name, problem=str(error))
     except OSError as error:

@@ -131,6 +131,14 @@ def test_where_roles_are_unknown_the_speakers_are_named(write: Write) -> None:
     assert outcome.problem.endswith("say who the therapist is with --therapist NAME")
 
 
+def test_where_no_speaker_is_named_no_name_is_asked_for(write: Write, tmp_path: Path) -> None:
+    path = tmp_path / "nobody.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n", "utf-8")
+    (outcome,) = run([str(path)], Request())
+    assert outcome.needs_roles
+    assert outcome.problem == "no cue says who speaks; speakers found: none"
+
+
 def test_a_single_file_asks_who_the_therapist_is(write: Write) -> None:
     asked: list[UnknownRole] = []
 

@@ -31,6 +31,11 @@ _BREAKS = ("-", "–", "—", ",")
 """How transcribers mark speech that another's word cuts in two."""
 
 _LINKING = frozenset({"am", "is", "are", "was", "were", "be", "'s", "would"})
+_DISOWNED = frozenset({"say", "said", "saying", "mean", "meaning"})
+_DENIED = frozenset({"not", "never", "no"})
+_TOLD = frozenset({"told", "tell", "telling", "said", "say", "asked", "texted", "yelled"})
+_SUBJECTS = frozenset({"he", "she", "they"})
+_OBJECTS = frozenset({"him", "her", "them"})
 _LIKENED = frozenset({"that", "this", "a", "an", "the", "me", "him", "her", "them"})
 
 
@@ -127,7 +132,14 @@ class MarkerRules:
             return False
         if pattern.negatable and self._is_negated(words, first):
             return False
-        return pattern.reportable or not self._is_reported(turn.text, words, first)
+        if pattern.reportable:
+            return True
+        return not (
+            self._is_reported(turn.text, words, first)
+            or self._is_told_to_another(words, first, last)
+            or _is_disowned(words, first)
+            or self._is_ascribed(turn.text, words, last)
+        )
 
     def _is_whole(self, words: SpokenTurn, first: int, last: int) -> bool:
         # Looks at one place at a time and stops at the first word: a slice for every match would
@@ -167,6 +179,44 @@ class MarkerRules:
             ):
                 return True
         return _is_in_quotes(text, words.words[first].start)
+
+    def _is_told_to_another(self, words: SpokenTurn, first: int, last: int) -> bool:
+        """Whether its "you" is somebody whom the client told so: "I told my wife you never"."""
+        if all(word.text != "you" for word in words.words[first:last]):
+            return False
+        others = (self.codebook.spoken.narrators - _SUBJECTS) | _OBJECTS
+        before = words.words[max(words.sentence(first).start, first - _REPORT_REACH) : first]
+        texts = [word.text for word in before]
+        return any(
+            said in _TOLD
+            and "i" in texts[max(0, place - 2) : place]
+            and texts[place + 1 : place + 2] != ["you"]
+            and not others.isdisjoint(texts[place + 1 : place + 5])
+            for place, said in enumerate(texts)
+        )
+
+    def _is_ascribed(self, text: str, words: SpokenTurn, last: int) -> bool:
+        """Whether, after a comma, the sentence ends by naming who said so: "…, my wife says"."""
+        spoken = self.codebook.spoken
+        after = words.words[last : last + 4]
+        texts = [word.text for word in itertools.takewhile(lambda word: is_word(word.text), after)]
+        return (
+            2 <= len(texts) <= 3
+            and texts[-1] in spoken.reporting
+            and texts[-2] in spoken.narrators
+            and "," in text[words.words[last - 1].end : after[0].start]
+        )
+
+
+def _is_disowned(words: SpokenTurn, first: int) -> bool:
+    """Whether the client says that this is not what they say: "I'm not saying you never"."""
+    start = words.sentence(first).start
+    texts = [word.text for word in words.words[max(start, first - 3) : first]]
+    is_that = texts[-1:] == ["that"]
+    texts = texts[:-1] if is_that else texts
+    is_said = texts[-1:] != [] and texts[-1] in _DISOWNED
+    texts = texts[:-1] if is_said else texts
+    return (is_that or is_said) and not _DENIED.isdisjoint(texts[-1:])
 
 
 def _is_floor_given(turns: Sequence[Turn], place: int) -> bool:

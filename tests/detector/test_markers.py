@@ -35,6 +35,7 @@ PATTERNS = (
     pattern("complaint.listen", "you never listen", "you do not listen to me"),
     pattern("complaint.helps", "it is useless", "this is useless"),
     pattern("complaint.quoted", "they blame me", reportable=True, negatable=False),
+    pattern("complaint.blunt", "you never hear", negatable=False),
     pattern("complaint.why", "why are you asking", question=True),
     pattern("complaint.told", "you told me so", question=False),
     pattern("complaint.know", "you know", not_after=("what", "do")),
@@ -172,6 +173,61 @@ def test_reported_speech_is_not_the_clients_own(ids: Any, text: str) -> None:
 )
 def test_what_only_looks_like_reported_speech_counts(ids: Any, text: str) -> None:
     assert ids(f"C: {text}") == ["complaint.listen"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I told my boss, you never listen.",
+        "I said to him you never listen.",
+        "So I just told them you never listen.",
+    ],
+)
+def test_what_the_client_told_another_does_not_mean_the_therapist(ids: Any, text: str) -> None:
+    assert ids("T: Go on.", f"C: {text}") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I told you, you never listen.",
+        "I told my boss so. You never listen.",
+        "I said he could wait, you never listen.",
+        "I told him this is useless.",
+        "I told you about him, you never listen.",
+    ],
+)
+def test_a_you_that_nobody_else_was_told_means_the_therapist(ids: Any, text: str) -> None:
+    assert ids("T: Go on.", f"C: {text}") != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm not saying you never hear.",
+        "I am not saying that you never hear.",
+        "I never said you never hear.",
+        "It's not that you never hear.",
+        "You never hear, my boss said.",
+        "You never hear, she goes.",
+    ],
+)
+def test_what_is_disowned_or_ascribed_to_another_is_not_said(ids: Any, text: str) -> None:
+    assert ids(f"C: {text}") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm saying you never hear.",
+        "I said that you never hear.",
+        "The thing is that you never hear.",
+        "You never hear. She said so.",
+        "You never hear, that is what he said to me when he left.",
+    ],
+)
+def test_what_is_owned_counts(ids: Any, text: str) -> None:
+    assert ids(f"C: {text}") == ["complaint.blunt"]
 
 
 def test_a_pattern_may_count_in_reported_speech(ids: Any) -> None:

@@ -79,7 +79,8 @@ class Cue:
 
     `cue_id` is the file's own id where it has one, else its 1-based place in the file.
     `speaker` is the file's label, or None where it gives none. `role` is UNKNOWN unless the
-    file itself says it. Times are seconds from the start of the recording.
+    file itself says it. Times are seconds from the start of the recording. `extra` holds what a
+    table had in columns that are not ours, by their names; nothing is read from it.
 
     Raises: TranscriptError: an empty text or id, half a surrogate pair in a text, an end before
         its start, a time below 0.
@@ -92,6 +93,7 @@ class Cue:
     end_s: float | None = None
     words: tuple[Word, ...] = field(default=(), repr=False)
     role: Role = Role.UNKNOWN
+    extra: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.cue_id:

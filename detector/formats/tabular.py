@@ -2,12 +2,13 @@
 
 Columns `speaker, role, start_s, end_s, text` and `cue_id` or `id`; only `text` and one more are
 needed. The public AnnoMI release's columns are read too: `interlocutor` is the role,
-`timestamp` the start, `utterance_text` the text, `utterance_id` the id. Other columns are left
-alone, and a note counts them.
+`timestamp` the start, `utterance_text` the text, `utterance_id` the id. Other columns are kept
+as text in `Cue.extra`, and a note counts them.
 """
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,10 +44,11 @@ _ROLE_LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row: its 1-based line and the fields we know, as they are written."""
+    """One row: its 1-based line, the fields we know, as they are written, and the others."""
 
     line: int
     fields: Mapping[str, object] = field(repr=False)
+    extra: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def recognises_csv(source: Source) -> bool:
@@ -68,10 +70,16 @@ def read_csv(source: Source) -> Reading:
         if len(row) != len(header):
             reason = f"a row of {len(row)} fields under a header of {len(header)}"
             raise MalformedTranscript(reason, line=line)
-    cells = (_Row(line, {column: row[at] for column, at in known.items()}) for line, row in rows)
-    reading = _read_rows(list(cells))
-    _note_unread(reading, len(header) - len(known))
-    return reading
+    others = [at for at, column in enumerate(columns) if column is None]
+    cells = [
+        _Row(
+            line,
+            {column: row[at] for column, at in known.items()},
+            tuple((header[at].strip(), row[at]) for at in others),
+        )
+        for line, row in rows
+    ]
+    return _read_rows(cells)
 
 
 def _sniff(source: Source) -> str | None:
@@ -126,7 +134,6 @@ def recognises_jsonl(source: Source) -> bool:
 def read_jsonl(source: Source) -> Reading:
     """Reads every line that holds anything as one cue."""
     rows: list[_Row] = []
-    unread: set[str] = set()
     for line, text in enumerate(source.lines, start=1):
         if not text.strip():
             continue
@@ -134,16 +141,13 @@ def read_jsonl(source: Source) -> Reading:
         if not isinstance(document, dict):
             raise MalformedTranscript("not a JSON object", line=line)
         keys = {key: _column(key, list(document)) for key in document}
-        rows.append(_Row(line, {col: document[key] for key, col in keys.items() if col}))
-        unread.update(key for key, column in keys.items() if column is None)
-    reading = _read_rows(rows)
-    _note_unread(reading, len(unread))
-    return reading
+        others = tuple((key, _as_text(document[key])) for key, col in keys.items() if col is None)
+        rows.append(_Row(line, {col: document[key] for key, col in keys.items() if col}, others))
+    return _read_rows(rows)
 
 
-def _note_unread(reading: Reading, n_unread: int) -> None:
-    if n_unread:
-        reading.notes.append(f"{n_unread} columns are not ours and were not read.")
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _read_rows(rows: Sequence[_Row]) -> Reading:
@@ -156,6 +160,7 @@ def _read_rows(rows: Sequence[_Row]) -> Reading:
     reading = Reading(n_found=len(rows))
     speakers = [_label(row, "speaker") or _label(row, "role") for row in rows]
     by_label = label_roles(dict.fromkeys(speaker for speaker in speakers if speaker))
+    given = {_label(row, "cue_id") for row in rows}
     n_odd = 0
     for place, (row, speaker) in enumerate(zip(rows, speakers, strict=True), start=1):
         text = _text(row)
@@ -166,8 +171,11 @@ def _read_rows(rows: Sequence[_Row]) -> Reading:
         stated = _label(row, "role")
         role = _role(stated) if stated else by_label.get(speaker or "", Role.UNKNOWN)
         n_odd += stated is not None and role is Role.UNKNOWN and stated.casefold() != "unknown"
-        cue_id = _label(row, "cue_id") or str(place)
-        reading.add(Cue(cue_id, speaker, text, start, end, role=role))
+        own_id = f"line {row.line}" if str(place) in given else str(place)
+        cue_id = _label(row, "cue_id") or own_id
+        reading.add(Cue(cue_id, speaker, text, start, end, role=role, extra=row.extra))
+    if n_others := len({name for row in rows for name, _ in row.extra}):
+        reading.notes.append(f"{n_others} columns are not ours; they are kept and not scored.")
     if n_odd:
         reading.notes.append(f"{n_odd} rows state a role that is not known; left open.")
     return reading

@@ -35,9 +35,10 @@ def test_the_header_may_be_written_in_any_case_and_order() -> None:
     assert rows(transcript) == [("1", "Ann", Role.UNKNOWN, None, None, "Hi.")]
 
 
-def test_other_columns_are_counted_and_not_named() -> None:
-    transcript = read_transcript("speaker,text,secret,more\nAnn,Hi.,1,2\n")
-    assert transcript.notes == ("2 columns are not ours and were not read.",)
+def test_other_columns_are_kept_and_counted_and_not_named() -> None:
+    transcript = read_transcript("speaker,text,Secret,more\nAnn,Hi.,1,2\n")
+    assert transcript.cues[0].extra == (("Secret", "1"), ("more", "2"))
+    assert transcript.notes == ("2 columns are not ours; they are kept and not scored.",)
 
 
 def test_quoted_line_breaks_commas_and_quotes_are_text() -> None:
@@ -165,7 +166,13 @@ def test_json_lines_are_read() -> None:
         ("5", "0", Role.CLIENT, 1.0, 2.5, "Hi."),
         ("2", None, Role.UNKNOWN, None, None, "Hm."),
     ]
-    assert transcript.notes == ("1 columns are not ours and were not read.",)
+    assert transcript.notes == ("1 columns are not ours; they are kept and not scored.",)
+    assert [cue.extra for cue in transcript.cues] == [(), (("odd", "[1]"),)]
+
+
+def test_a_given_id_stays_where_it_is_also_another_rows_place() -> None:
+    transcript = jsonl({"id": "2", "text": "Hi."}, {"speaker": "Bob", "text": "Hm."})
+    assert [cue.cue_id for cue in transcript.cues] == ["2", "line 2"]
 
 
 def test_one_json_line_alone_is_read() -> None:

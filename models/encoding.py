@@ -1,0 +1,155 @@
+"""Texts, roles and features of one session as arrays: the ONE encoding, for training and serving.
+
+A turn's tokens are `[CLS] context [SEP] turn [SEP]`, the context being the last few tokens of the
+turn before. Turns of like length go through the encoder together, so that little is padding. No
+torch here: serving has none.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import CorruptCheckpoint
+from models.spec import ModelSpec
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+
+FARTHEST = 5.0
+"""Scales from the mean at which a feature is cut: an odd clock must not drown the words."""
+
+BATCH_TOKENS = 4096
+"""Most tokens, padding included, that go through the encoder at once. Bounds the memory: at 384
+units and 6 layers some 200 MiB. A judgement; twice and half as many cost the same time."""
+
+
+@dataclass(frozen=True)
+class EncodedSession:
+    """One session, ready for the network.
+
+    `tokens` are each turn's ids, `n_context` how many of them stand before the turn's own (the
+    `[CLS]`, the context and its `[SEP]`). `roles` has shape (n_turns,), places in
+    models.spec.ROLES; `features` shape (n_turns, n_features), scaled, no NaN.
+    """
+
+    tokens: tuple[IntArray, ...] = field(repr=False)
+    n_context: IntArray = field(repr=False)
+    roles: IntArray = field(repr=False)
+    features: FloatArray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Turns that go through the encoder together, padded to the longest.
+
+    `places` has shape (n_turns,): where in the session each row belongs. `ids`, `mask` and `own`
+    have shape (n_turns, n_tokens): token ids, 1 where there is one, 1 where it is the turn's own
+    and not context. `own` has at least one 1 in every row: the closing `[SEP]`.
+    """
+
+    places: IntArray = field(repr=False)
+    ids: IntArray = field(repr=False)
+    mask: IntArray = field(repr=False)
+    own: IntArray = field(repr=False)
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The `tokenizers.Tokenizer` of a checkpoint, without padding or cutting of its own.
+
+    Raises: CorruptCheckpoint: the file is missing or is no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    if not path.is_file():
+        raise CorruptCheckpoint(path.name, "it is missing")
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
+    except Exception as error:  # the library raises nothing narrower
+        raise CorruptCheckpoint(path.name, "it is no tokenizer") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def encode(
+    spec: ModelSpec,
+    tokenizer: Any,
+    texts: Sequence[str],
+    roles: Sequence[str],
+    features: npt.NDArray[np.floating[Any]],
+) -> EncodedSession:
+    """Encodes one session.
+
+    Args:
+        spec: of the checkpoint.
+        tokenizer: what `load_tokenizer` gave.
+        texts: of the turns, in order.
+        roles: of the turns, names of models.spec.ROLES; another name counts as "other".
+        features: shape (n_turns, n_features), columns as in `spec.features`; NaN is unknown.
+    """
+    from models.spec import ROLES
+
+    plain = [
+        _cut(np.array(found.ids, dtype=np.int64), spec.max_tokens)
+        for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    ]
+    heads = [_context(spec, plain[place - 1] if place else None) for place in range(len(plain))]
+    close = np.array([spec.sep_id], dtype=np.int64)
+    known = {name: place for place, name in enumerate(ROLES)}
+    return EncodedSession(
+        tokens=tuple(
+            np.concatenate([head, own, close]) for head, own in zip(heads, plain, strict=True)
+        ),
+        n_context=np.array([len(head) for head in heads], dtype=np.int64),
+        roles=np.array([known.get(role, known["other"]) for role in roles], dtype=np.int64),
+        features=_scaled(spec, features),
+    )
+
+
+def token_batches(session: EncodedSession, spec: ModelSpec) -> Iterator[TokenBatch]:
+    """The session's turns in batches of like length, shortest first."""
+    lengths = np.array([len(tokens) for tokens in session.tokens], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and lengths[order[stop]] * (stop + 1 - start) <= BATCH_TOKENS:
+            stop += 1
+        yield _padded(session, order[start:stop], spec)
+        start = stop
+
+
+def _padded(session: EncodedSession, places: IntArray, spec: ModelSpec) -> TokenBatch:
+    lengths = np.array([len(session.tokens[place]) for place in places], dtype=np.int64)
+    columns = np.arange(lengths.max(), dtype=np.int64)
+    mask = (columns < lengths[:, None]).astype(np.int64)
+    ids = np.full(mask.shape, spec.pad_id, dtype=np.int64)
+    ids[mask == 1] = np.concatenate([session.tokens[place] for place in places])
+    own = mask * (columns >= session.n_context[places][:, None])
+    return TokenBatch(places, ids, mask, own)
+
+
+def _cut(ids: IntArray, most: int) -> IntArray:
+    """A long turn's beginning and end: a rupture is often in what it comes to."""
+    if len(ids) <= most:
+        return ids
+    tail = most // 4
+    return np.concatenate([ids[: most - tail], ids[-tail:]])
+
+
+def _context(spec: ModelSpec, before: IntArray | None) -> IntArray:
+    last = before[-spec.context_tokens :] if before is not None and spec.context_tokens else []
+    return np.array([spec.cls_id, *last, spec.sep_id], dtype=np.int64)
+
+
+def _scaled(spec: ModelSpec, features: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    means, scales = np.array(spec.feature_means), np.array(spec.feature_scales)
+    distance = (np.asarray(features, dtype=np.float64) - means) / scales
+    return np.nan_to_num(np.clip(distance, -FARTHEST, FARTHEST), nan=0.0).astype(np.float32)

@@ -1,0 +1,50 @@
+"""What can be wrong with a checkpoint.
+
+    ModelError
+    ├── UnknownCheckpoint        no checkpoint of this name, or no such folder
+    ├── CorruptCheckpoint        a file is missing, or is not the one that was published
+    ├── IncompatibleCheckpoint   labels, features, codebook or tokenizer differ from the code's
+    └── MissingBackend           a library that this way of running needs is not installed
+
+A message names files, fields and what to do; never what somebody said.
+"""
+
+
+class ModelError(Exception):
+    """A checkpoint cannot be used as it is."""
+
+
+class UnknownCheckpoint(ModelError):
+    """No checkpoint of this name. Carries the name and the names there are."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        self.name, self.known = name, known
+        there = ", ".join(known) if known else "none"
+        super().__init__(f"no checkpoint {name!r}; there are: {there} (`rupture models list`)")
+
+
+class CorruptCheckpoint(ModelError):
+    """A file is missing, broken, or not the one that was published. Carries file and reason."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file}: {reason}; publish the checkpoint again, or use another")
+
+
+class IncompatibleCheckpoint(ModelError):
+    """A checkpoint made for something else. Carries the field, what it has and what is needed."""
+
+    def __init__(self, field: str, found: object, needed: object) -> None:
+        self.field, self.found, self.needed = field, found, needed
+        super().__init__(
+            f"the checkpoint's {field} is {found}, this code needs {needed}: "
+            "train and publish one with this code, or use the code it was made with"
+        )
+
+
+class MissingBackend(ModelError):
+    """A library is not installed. Carries its name and the extra that brings it."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(f"{library} is not installed: pip install -e '.[{extra}]'")

@@ -1,0 +1,222 @@
+"""The network: an encoder reads each turn once, a small network over them sees the whole session.
+
+Any Hugging Face encoder can be the base. Its turn vectors, with role, rule and timing features,
+go through a bidirectional GRU over the session; the heads sit on both. Several such session
+networks may share one encoder (`n_members`): their outputs are averaged, which steadies scores
+that few examples teach. Torch lives in this file alone; serving runs the exported graphs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from models.spec import ROLES
+
+HEADS = ("labels", "markers", "strategies", "pillars", "intensity", "talk", "behaviour")
+"""Outputs by turn. `talk` and `behaviour` (AnnoMI's own codes) only help training; no graph has
+them."""
+
+
+class RuptureConfig(PretrainedConfig):  # type: ignore[misc]
+    """Sizes and names of a RuptureModel.
+
+    Args:
+        encoder: the base encoder's own configuration, as its `config.json` holds it.
+        labels, markers, strategies, pillars, ratings, talk, behaviour: names of the heads'
+            columns, in order.
+        n_features: rule and timing columns by turn.
+        session_size: units of the GRU in each direction, and of the turn's projection.
+        feature_size: units that the features are brought to.
+        n_members: session networks whose outputs are averaged.
+        dropout: share of units dropped in training, in the session networks.
+    """
+
+    model_type = "rupture"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        labels: Sequence[str] = (),
+        markers: Sequence[str] = (),
+        strategies: Sequence[str] = (),
+        pillars: Sequence[str] = (),
+        ratings: Sequence[str] = (),
+        talk: Sequence[str] = (),
+        behaviour: Sequence[str] = (),
+        n_features: int = 0,
+        session_size: int = 96,
+        feature_size: int = 64,
+        n_members: int = 1,
+        dropout: float = 0.3,
+        **others: Any,
+    ) -> None:
+        self.encoder = encoder or {}
+        self.labels, self.markers, self.strategies = [*labels], [*markers], [*strategies]
+        self.pillars, self.ratings = [*pillars], [*ratings]
+        self.talk, self.behaviour = [*talk], [*behaviour]
+        self.n_features, self.session_size = n_features, session_size
+        self.feature_size, self.n_members, self.dropout = feature_size, n_members, dropout
+        super().__init__(**others)
+
+    def columns(self, head: str) -> int:
+        """Outputs of a head: one a name, and one for the intensity."""
+        return 1 if head == "intensity" else len(getattr(self, head))
+
+
+class TurnEncoder(nn.Module):
+    """Token ids to one vector a turn: the mean over the turn's own tokens."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.base = encoder
+
+    @property
+    def size(self) -> int:
+        """Length of a turn vector."""
+        return int(self.base.config.hidden_size)  # type: ignore[union-attr,arg-type]
+
+    def forward(self, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
+        """Vectors of turns.
+
+        Args:
+            ids, mask, own: shape (n_turns, n_tokens), int64, as models.encoding.TokenBatch.
+
+        Returns: shape (n_turns, size), float32.
+        """
+        given = {"input_ids": ids, "attention_mask": mask}
+        if getattr(self.base.config, "type_vocab_size", 0) > 1:
+            # The context takes the second kind, so that the turn looks as in pre-training.
+            given["token_type_ids"] = mask - own
+        hidden = self.base(**given).last_hidden_state.float()
+        weight = own.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+class SessionNetwork(nn.Module):
+    """Turn vectors, roles and features of whole sessions to the heads' logits."""
+
+    def __init__(self, config: RuptureConfig, vector_size: int) -> None:
+        super().__init__()
+        size, features = config.session_size, config.feature_size
+        self.vector = nn.Linear(vector_size, size)
+        self.features = nn.Linear(config.n_features, features)
+        self.role = nn.Embedding(len(ROLES), 8)
+        self.norm = nn.LayerNorm(size + features + 8)
+        self.around = nn.GRU(size + features + 8, size, batch_first=True, bidirectional=True)
+        self.drop = nn.Dropout(config.dropout)
+        wide = size + features + 8 + 2 * size
+        self.heads = nn.ModuleDict(
+            {head: nn.Linear(wide, config.columns(head)) for head in HEADS if config.columns(head)}
+        )
+        self.ratings = nn.Linear(2 * wide, len(config.ratings)) if config.ratings else None
+
+    def forward(
+        self, vectors: Tensor, roles: Tensor, features: Tensor, lengths: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits by head.
+
+        Args:
+            vectors: shape (n_sessions, n_turns, vector_size).
+            roles: shape (n_sessions, n_turns), int64.
+            features: shape (n_sessions, n_turns, n_features).
+            lengths: turns of each session where they differ, int64; None for one session.
+
+        Returns: by head (n_sessions, n_turns, n_columns); `ratings` (n_sessions, n_ratings).
+        """
+        vectors, features = self.vector(self.drop(vectors)), self.features(features)
+        turn = torch.cat([nn.functional.gelu(vectors), nn.functional.gelu(features)], dim=-1)
+        turn = self.drop(self.norm(torch.cat([turn, self.role(roles)], dim=-1)))
+        wide = torch.cat([turn, self.drop(self._see(turn, lengths))], dim=-1)
+        found = {head: layer(wide) for head, layer in self.heads.items()}
+        if self.ratings is not None:
+            found["ratings"] = self.ratings(_summary(wide, lengths))
+        return found
+
+    def _see(self, turn: Tensor, lengths: Tensor | None) -> Tensor:
+        """What the GRU makes of each turn among the others; padding is never seen."""
+        if lengths is None:
+            seen: Tensor = self.around(turn)[0]
+            return seen
+        packed = nn.utils.rnn.pack_padded_sequence(
+            turn, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        seen, _ = nn.utils.rnn.pad_packed_sequence(
+            self.around(packed)[0], batch_first=True, total_length=turn.shape[1]
+        )
+        return seen
+
+
+def _summary(wide: Tensor, lengths: Tensor | None) -> Tensor:
+    """Mean and highest over a session's turns: shape (n_sessions, 2 * n_units)."""
+    if lengths is None:
+        return torch.cat([wide.mean(dim=1), wide.amax(dim=1)], dim=-1)
+    there = (torch.arange(wide.shape[1], device=wide.device) < lengths[:, None]).unsqueeze(-1)
+    mean = (wide * there).sum(dim=1) / there.sum(dim=1)
+    return torch.cat([mean, wide.masked_fill(~there, -1e4).amax(dim=1)], dim=-1)
+
+
+class RuptureModel(PreTrainedModel):  # type: ignore[misc]
+    """The whole network. `forward` takes what training.batches makes; see also `read_turns`."""
+
+    config_class = RuptureConfig
+    base_model_prefix = "rupture"
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RuptureConfig) -> None:
+        super().__init__(config)
+        kind = dict(config.encoder)
+        base = AutoConfig.for_model(kind.pop("model_type", "bert"), **kind)
+        self.encoder = TurnEncoder(AutoModel.from_config(base))
+        self.members = nn.ModuleList(
+            SessionNetwork(config, self.encoder.size) for _ in range(config.n_members)
+        )
+        self.post_init()
+
+    def read_turns(self, batches: Sequence[dict[str, Tensor]], n_turns: int) -> Tensor:
+        """Vectors of all turns, each in its place: shape (n_turns, vector_size)."""
+        places = torch.cat([batch["places"] for batch in batches])
+        vectors = torch.cat([self.encoder(b["ids"], b["mask"], b["own"]) for b in batches])
+        whole = vectors.new_zeros((n_turns, vectors.shape[1]))
+        return whole.index_copy(0, places, vectors)
+
+    def forward(
+        self,
+        roles: Tensor,
+        features: Tensor,
+        lengths: Tensor,
+        batches: Sequence[dict[str, Tensor]] = (),
+        vectors: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Logits of sessions, padded side by side.
+
+        Args:
+            roles: shape (n_sessions, n_turns), int64.
+            features: shape (n_sessions, n_turns, n_features), float32.
+            lengths: turns of each session, shape (n_sessions,), int64.
+            batches: token batches; `places` count through the padded sessions, row by row.
+            vectors: turn vectors where they are known already, instead of `batches`.
+
+        Returns: as SessionNetwork.forward, the members' mean.
+        """
+        if vectors is None:
+            vectors = self.read_turns(batches, roles.numel()).view(*roles.shape, -1)
+        found = [member(vectors, roles, features, lengths) for member in self.members]
+        return {head: torch.stack([f[head] for f in found]).mean(dim=0) for head in found[0]}
+
+
+def from_base(config: RuptureConfig, base: PreTrainedModel) -> RuptureModel:
+    """A model with fresh session networks over the weights of a pre-trained encoder."""
+    config.encoder = base.config.to_dict()
+    model = RuptureModel(config)
+    # Pooler and other tops that mean pooling does not use are dropped.
+    model.encoder.base.load_state_dict(base.state_dict(), strict=False)
+    return model
+
+
+def register() -> None:
+    """Makes AutoConfig and AutoModel know `rupture`."""
+    AutoConfig.register("rupture", RuptureConfig, exist_ok=True)
+    AutoModel.register(RuptureConfig, RuptureModel, exist_ok=True)

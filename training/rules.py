@@ -80,6 +80,9 @@ class FittedRules:
     ratings: Mapping[str, LinearModel]
     unseen: Sequence[Mapping[str, Array]] = field(repr=False)
     """Scores of the training sessions, the first step fitted without each."""
+    unseen_own: Sequence[Mapping[str, Array]] = field(default=(), repr=False)
+    """First-step log-odds of the training sessions, fitted without each: what a second step is
+    fitted on, also one that hears more than the rules. NaN where the label is not the speaker's."""
 
     def predict(self, example: Example) -> dict[str, Array]:
         """Probabilities by label, shape (n_turns,); 0 where the label is not the speaker's."""
@@ -136,7 +139,8 @@ def fit_rules(examples: Sequence[Example], config: FitConfig) -> FittedRules:
     ]
     context = {label: _fit_context(examples, rows, label, config) for label in FITTED}
     scores = [_second_step(context, ex, row) for ex, row in zip(examples, rows, strict=True)]
-    return FittedRules(own, context, _fit_ratings(examples, scores), scores)
+    first = [unseen[place] for place in everyone]
+    return FittedRules(own, context, fit_ratings(examples, scores), scores, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +248,10 @@ def _mean_and_scale(x: Array) -> tuple[Array, Array]:
     return means, np.where(binary | (spread < 1e-9), 1.0, spread)
 
 
-def _fit_ratings(
+def fit_ratings(
     examples: Sequence[Example], scores: Sequence[Mapping[str, Array]]
 ) -> dict[str, LinearModel]:
-    """Ridge regressions from a real session's scores to its 1..5 ratings."""
+    """Ridge regressions from a real session's scores to its 1..5 ratings; {} where none is real."""
     from sklearn.linear_model import RidgeCV
 
     rated = [(ex, s) for ex, s in zip(examples, scores, strict=True) if ex.is_real]

@@ -6,6 +6,7 @@ one event word. Only sentence ends stay of the punctuation: recognisers set comm
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,6 +77,26 @@ def is_word(text: str) -> bool:
     return text not in SENTENCE_ENDS and not text.startswith("[")
 
 
+def _import_spacy() -> Any:
+    """The spaCy module, imported without torch.
+
+    thinc, under spaCy, imports torch wherever it is installed: seconds and hundreds of MiB for a
+    tokenizer. While spaCy is first imported, torch therefore passes for not installed (None in
+    `sys.modules` is Python's own way to say so), and thinc does without. Afterwards it can be
+    imported as ever. A process that has torch or spaCy already, as in training, is left alone.
+    """
+    if "torch" in sys.modules or "spacy" in sys.modules:
+        import spacy
+
+        return spacy
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import spacy
+    finally:
+        del sys.modules["torch"]
+    return spacy
+
+
 class SpeechReader:
     """Turns text into spoken words. Holds spaCy's blank English tokenizer.
 
@@ -83,9 +104,7 @@ class SpeechReader:
     """
 
     def __init__(self, spoken: Spoken) -> None:
-        import spacy
-
-        nlp = spacy.blank("en")
+        nlp = _import_spacy().blank("en")
         self.vocab: Vocab = nlp.vocab
         self._tokenizer: Any = nlp.tokenizer
         self._spoken = spoken

@@ -86,7 +86,7 @@ def read_spec(text: str, *, file: str = "spec.json") -> ModelSpec:
 
 def _typed(file: str, name: str, value: Any, kind: Any) -> Any:
     """A field's value, held to its declared type."""
-    one = {tuple[str, ...]: str, tuple[float, ...]: (int, float)}.get(kind)
+    one: Any = {tuple[str, ...]: str, tuple[float, ...]: (int, float)}.get(kind)
     if one is not None and isinstance(value, list) and all(isinstance(v, one) for v in value):
         return tuple(value)
     if one is None and isinstance(value, kind) and not isinstance(value, bool):

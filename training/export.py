@@ -68,10 +68,10 @@ def _export_session(model: RuptureModel, path: Path) -> None:
     features = torch.zeros((1, 5, model.config.n_features))
     heads = [head for head in SERVED if head == "intensity" or getattr(model.config, head)]
     turns = {1: "n_turns"}
-    axes = {
-        name: turns for name in (*SESSION_INPUTS, *(head for head in heads if head != "ratings"))
-    }
-    _export(_Session(model), (vectors, roles, features), path, [*SESSION_INPUTS], heads, axes)
+    axes = dict.fromkeys((*SESSION_INPUTS, *(head for head in heads if head != "ratings")), turns)
+    _export(
+        _Session(model).eval(), (vectors, roles, features), path, [*SESSION_INPUTS], heads, axes
+    )
 
 
 def _export(
@@ -84,7 +84,7 @@ def _export(
 ) -> None:
     with torch.no_grad(), _quiet():
         torch.onnx.export(
-            module.eval(),
+            module,
             example,
             str(path),
             input_names=inputs,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from detector.codebook import Codebook, Pattern, load_codebook
 from detector.lookup import PatternLookup
+from detector.quotation import Quotation
 from detector.speech import SpeechReader, SpokenTurn, is_word
 from detector.transcript import Role, Turn
 
@@ -18,25 +19,14 @@ _NEGATION_REACH = 3
 """Words before a match in which a "not" voids it. A judgement; NegEx (Chapman et al. 2001)
 uses five or six in clinical notes, whose sentences are denser than speech."""
 
-_REPORT_REACH = 8
-"""Words before a match in which a reporting verb with its narrator turns it into quotation."""
+_LONGEST_AFTER = 4
+"""Words of the longest phrase in a pattern's `not_before`."""
 
 _MOST_REPLIES = 4
 """Most short replies ("well, no, I mean") that may stand before a match that opens the turn."""
 
-_QUOTE_REACH = 400
-"""Code points before a match in which an open quotation mark is looked for."""
-
 _BREAKS = ("-", "–", "—", ",")
 """How transcribers mark speech that another's word cuts in two."""
-
-_LINKING = frozenset({"am", "is", "are", "was", "were", "be", "'s", "would"})
-_DISOWNED = frozenset({"say", "said", "saying", "mean", "meaning"})
-_DENIED = frozenset({"not", "never", "no"})
-_TOLD = frozenset({"told", "tell", "telling", "said", "say", "asked", "texted", "yelled"})
-_SUBJECTS = frozenset({"he", "she", "they"})
-_OBJECTS = frozenset({"him", "her", "them"})
-_LIKENED = frozenset({"that", "this", "a", "an", "the", "me", "him", "her", "them"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +50,7 @@ class MarkerRules:
     def __init__(self, codebook: Codebook | None = None) -> None:
         self.codebook = codebook or load_codebook()
         self.speech = SpeechReader(self.codebook.spoken)
+        self._quotation = Quotation(self.codebook.spoken)
         self._lookup = PatternLookup(self.codebook, self.speech)
 
     def find(self, turns: Sequence[Turn]) -> tuple[tuple[MarkerHit, ...], ...]:
@@ -130,16 +121,11 @@ class MarkerRules:
             return False
         if first and words.words[first - 1].text in pattern.not_after:
             return False
+        if pattern.not_before and _goes_on(words, last, pattern.not_before):
+            return False
         if pattern.negatable and self._is_negated(words, first):
             return False
-        if pattern.reportable:
-            return True
-        return not (
-            self._is_reported(turn.text, words, first)
-            or self._is_told_to_another(words, first, last)
-            or _is_disowned(words, first)
-            or self._is_ascribed(turn.text, words, last)
-        )
+        return pattern.reportable or not self._quotation.holds(turn.text, words, first, last)
 
     def _is_whole(self, words: SpokenTurn, first: int, last: int) -> bool:
         # Looks at one place at a time and stops at the first word: a slice for every match would
@@ -164,59 +150,11 @@ class MarkerRules:
             before = before[1:]
         return any(word.text in self.codebook.spoken.negations for word in before)
 
-    def _is_reported(self, text: str, words: SpokenTurn, first: int) -> bool:
-        """Whether the match is somebody else's speech: quoted, or after "my boss said"."""
-        spoken = self.codebook.spoken
-        sentence = words.sentence(first)
-        before = words.words[max(sentence.start, first - _REPORT_REACH) : first]
-        texts = [word.text for word in before]
-        for place, said in enumerate(texts):
-            is_like = said == "like" and place > 0 and texts[place - 1] in _LINKING
-            if is_like and texts[place + 1 : place + 2] and texts[place + 1] in _LIKENED:
-                continue  # "he is like that" likens, it does not quote
-            if (said in spoken.reporting or is_like) and spoken.narrators.intersection(
-                texts[max(0, place - 4) : place]
-            ):
-                return True
-        return _is_in_quotes(text, words.words[first].start)
 
-    def _is_told_to_another(self, words: SpokenTurn, first: int, last: int) -> bool:
-        """Whether its "you" is somebody whom the client told so: "I told my wife you never"."""
-        if all(word.text != "you" for word in words.words[first:last]):
-            return False
-        others = (self.codebook.spoken.narrators - _SUBJECTS) | _OBJECTS
-        before = words.words[max(words.sentence(first).start, first - _REPORT_REACH) : first]
-        texts = [word.text for word in before]
-        return any(
-            said in _TOLD
-            and "i" in texts[max(0, place - 2) : place]
-            and texts[place + 1 : place + 2] != ["you"]
-            and not others.isdisjoint(texts[place + 1 : place + 5])
-            for place, said in enumerate(texts)
-        )
-
-    def _is_ascribed(self, text: str, words: SpokenTurn, last: int) -> bool:
-        """Whether, after a comma, the sentence ends by naming who said so: "…, my wife says"."""
-        spoken = self.codebook.spoken
-        after = words.words[last : last + 4]
-        texts = [word.text for word in itertools.takewhile(lambda word: is_word(word.text), after)]
-        return (
-            2 <= len(texts) <= 3
-            and texts[-1] in spoken.reporting
-            and texts[-2] in spoken.narrators
-            and "," in text[words.words[last - 1].end : after[0].start]
-        )
-
-
-def _is_disowned(words: SpokenTurn, first: int) -> bool:
-    """Whether the client says that this is not what they say: "I'm not saying you never"."""
-    start = words.sentence(first).start
-    texts = [word.text for word in words.words[max(start, first - 3) : first]]
-    is_that = texts[-1:] == ["that"]
-    texts = texts[:-1] if is_that else texts
-    is_said = texts[-1:] != [] and texts[-1] in _DISOWNED
-    texts = texts[:-1] if is_said else texts
-    return (is_that or is_said) and not _DENIED.isdisjoint(texts[-1:])
+def _goes_on(words: SpokenTurn, last: int, phrases: Sequence[str]) -> bool:
+    """Whether one of these phrases stands directly after the match."""
+    following = " ".join(word.text for word in words.words[last : last + _LONGEST_AFTER])
+    return any(f"{following} ".startswith(f"{phrase} ") for phrase in phrases)
 
 
 def _is_floor_given(turns: Sequence[Turn], place: int) -> bool:
@@ -235,13 +173,6 @@ def _is_answer(words: SpokenTurn, sentence_start: int, place: int) -> bool:
 def _is_question(words: SpokenTurn, last: int) -> bool:
     sentence = words.sentence(last - 1)
     return words.words[sentence[-1]].text == "?"
-
-
-def _is_in_quotes(text: str, place: int) -> bool:
-    """Whether an odd number of double quotation marks stands before this place."""
-    before = text[max(0, place - _QUOTE_REACH) : place]
-    opened, closed = before.count("“"), before.count("”")
-    return before.count('"') % 2 == 1 or opened > closed
 
 
 def _place_of(match: tuple[int, int, str]) -> tuple[int, int, str]:

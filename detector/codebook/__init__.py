@@ -71,6 +71,8 @@ class Pattern:
         at_start: the match must open the turn, or follow only short replies such as "no".
         max_words: the turn may not be longer, in words without hesitations.
         not_after: words, one of which directly before the match makes it void ("what do you").
+        not_before: phrases of at most four words, one of which directly after the match makes
+            it void ("I hear that, but").
         after: moves, one of which the therapist's last turn must have made.
         floor_given: the therapist must not be mid-speech: the turn before does not break off
             with a dash or comma, and the turn after does not go on with one.
@@ -96,6 +98,7 @@ class Pattern:
     at_start: bool = False
     max_words: int | None = None
     not_after: tuple[str, ...] = ()
+    not_before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     floor_given: bool = False
     question: bool | None = None
@@ -188,7 +191,7 @@ def _read_pattern(entry: dict[str, Any]) -> Pattern:
     values["tokens"] = tuple(
         read_slots(row) if isinstance(row, str) else tuple(row) for row in entry.get("tokens", [])
     )
-    for key in ("after", "not_after", "examples", "counterexamples"):
+    for key in ("after", "not_after", "not_before", "examples", "counterexamples"):
         values[key] = tuple(entry.get(key, ()))
     try:
         return Pattern(**values)

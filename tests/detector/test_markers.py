@@ -39,6 +39,7 @@ PATTERNS = (
     pattern("complaint.why", "why are you asking", question=True),
     pattern("complaint.told", "you told me so", question=False),
     pattern("complaint.know", "you know", not_after=("what", "do")),
+    pattern("complaint.sure", "you are sure", not_before=("but", "of it")),
     pattern("short.fine", "fine", "it is fine", whole_turn=True, after=("asks",)),
     pattern("short.guess", "i guess", max_words=3),
     pattern("short.dunno", "i do not know", at_start=True, negatable=False),
@@ -210,6 +211,7 @@ def test_a_you_that_nobody_else_was_told_means_the_therapist(ids: Any, text: str
         "It's not that you never hear.",
         "You never hear, my boss said.",
         "You never hear, she goes.",
+        "You never hear, that is what he said to me when he left.",
     ],
 )
 def test_what_is_disowned_or_ascribed_to_another_is_not_said(ids: Any, text: str) -> None:
@@ -223,7 +225,6 @@ def test_what_is_disowned_or_ascribed_to_another_is_not_said(ids: Any, text: str
         "I said that you never hear.",
         "The thing is that you never hear.",
         "You never hear. She said so.",
-        "You never hear, that is what he said to me when he left.",
     ],
 )
 def test_what_is_owned_counts(ids: Any, text: str) -> None:
@@ -279,6 +280,13 @@ def test_a_pattern_may_exclude_questions(ids: Any) -> None:
 def test_a_word_directly_before_may_void_a_match(ids: Any) -> None:
     assert ids("C: And you know it.") == ["complaint.know"]
     assert ids("C: What you know is little.") == []
+
+
+def test_a_phrase_directly_after_may_void_a_match(ids: Any) -> None:
+    assert ids("C: You are sure.") == ["complaint.sure"]
+    assert ids("C: You are sure of many things.") == ["complaint.sure"]
+    assert ids("C: You are sure, but wrong.") == []
+    assert ids("C: You are sure of it.") == []
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ class LabelledSession:
     `group` is what must not be split: the source video, or the invented client. `split` is
     train or dev. `ratings` are the session's 1..5 by name; empty where nobody rated it.
     `contested` are the cues on whose kinds of marker two codings differed, if there were two.
+    `codings` are the raw ones that the labels were settled from, `client` who must not be split
+    either, and `talk` AnnoMI's own code of a cue: a client's talk type, a therapist's behaviour.
     """
 
     session_id: str
@@ -83,11 +85,17 @@ class LabelledSession:
     labels: Mapping[str, CueLabel] = field(repr=False)
     ratings: Mapping[str, float] = field(repr=False)
     contested: frozenset[str] = field(default=frozenset(), repr=False)
+    codings: tuple[Mapping[str, CueLabel], ...] = field(default=(), repr=False)
+    client: str = ""
+    talk: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def markers_of(self, turn: Turn) -> frozenset[str]:
-        """Codes of a turn: all codes of its cues."""
+    def markers_of(
+        self, turn: Turn, coding: Mapping[str, CueLabel] | None = None
+    ) -> frozenset[str]:
+        """Codes of a turn: all codes of its cues; in one raw coding where it is named."""
+        labels = self.labels if coding is None else coding
         return frozenset().union(
-            *(self.labels[cue_id].markers for cue_id in turn.cue_ids if cue_id in self.labels)
+            *(labels[cue_id].markers for cue_id in turn.cue_ids if cue_id in labels)
         )
 
     def carries(self, turn: Turn, kinds: Iterable[str], codebook: Codebook | None = None) -> bool:
@@ -140,6 +148,7 @@ def load_annomi(split: str | None = None, *, path: Path | None = None) -> list[L
             labels=labels[tid],
             ratings=ratings[tid],
             contested=_contested(codings[0][tid], codings[1][tid]),
+            codings=(codings[0][tid], codings[1][tid]),
         )
         for session in sessions
         for tid in [session.session_id.removeprefix("annomi-")]
@@ -203,7 +212,14 @@ def _annomi_session(transcript_id: str, rows: list[dict[str, str]], split: str) 
         transcript=Transcript("annomi", cues),
         labels={},
         ratings={},
+        talk={row["utterance_id"]: _talk_code(row) for row in rows},
     )
+
+
+def _talk_code(row: Mapping[str, str]) -> str:
+    """The release's own code of an utterance, empty where it has none."""
+    client = row["interlocutor"] == "client"
+    return row.get("client_talk_type" if client else "main_therapist_behaviour") or ""
 
 
 def _clock_s(text: str) -> float:

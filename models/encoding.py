@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import CorruptCheckpoint
-from models.spec import ModelSpec
+from models.spec import ROLES, ModelSpec
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -25,6 +25,9 @@ FARTHEST = 5.0
 BATCH_TOKENS = 4096
 """Most tokens, padding included, that go through the encoder at once. Bounds the memory: at 384
 units and 6 layers some 200 MiB. A judgement; twice and half as many cost the same time."""
+
+_AT_ONCE = 1024
+"""Texts that are tokenised together: the library's own objects are many times their ids."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +96,63 @@ def encode(
         texts: of the turns, in order.
         roles: of the turns, names of models.spec.ROLES; another name counts as "other".
         features: shape (n_turns, n_features), columns as in `spec.features`; NaN is unknown.
-    """
-    from models.spec import ROLES
 
-    plain = [
-        _cut(np.array(found.ids, dtype=np.int64), spec.max_tokens)
-        for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    ]
-    heads = [_context(spec, plain[place - 1] if place else None) for place in range(len(plain))]
-    close = np.array([spec.sep_id], dtype=np.int64)
+    Raises: ValueError: texts, roles and features are not of one session, or not of this spec.
+    """
+    needed = (len(texts), len(spec.features))
+    if len(roles) != len(texts) or np.shape(features) != needed:
+        found = f"{len(roles)} roles, features of shape {np.shape(features)}"
+        raise ValueError(f"{len(texts)} turns need features of shape {needed}; there are {found}")
+    plain = _token_ids(spec, tokenizer, texts)
+    heads = [_context(spec, before) for before in (None, *plain[:-1])]
     known = {name: place for place, name in enumerate(ROLES)}
     return EncodedSession(
-        tokens=tuple(
-            np.concatenate([head, own, close]) for head, own in zip(heads, plain, strict=True)
-        ),
-        n_context=np.array([len(head) for head in heads], dtype=np.int64),
+        *_joined(spec, heads[: len(plain)], plain),
         roles=np.array([known.get(role, known["other"]) for role in roles], dtype=np.int64),
         features=_scaled(spec, features),
     )
+
+
+def encode_instead(
+    spec: ModelSpec, tokenizer: Any, texts: Sequence[str], before: str | None
+) -> EncodedSession:
+    """Encodes texts that could each stand after the same turn; with no roles and no features.
+
+    Args:
+        spec: of the checkpoint.
+        tokenizer: what `load_tokenizer` gave.
+        texts: what the turn might say.
+        before: what the turn before says; None where there is none.
+    """
+    last = _token_ids(spec, tokenizer, [before])[0] if before is not None else None
+    plain = _token_ids(spec, tokenizer, texts)
+    nothing = np.zeros((len(plain), 0), dtype=np.float32)
+    return EncodedSession(
+        *_joined(spec, [_context(spec, last)] * len(plain), plain),
+        roles=np.zeros(len(plain), dtype=np.int64),
+        features=nothing,
+    )
+
+
+def _token_ids(spec: ModelSpec, tokenizer: Any, texts: Sequence[str]) -> list[IntArray]:
+    """Each text's own ids, cut to the most that a turn may have."""
+    found: list[IntArray] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        some = tokenizer.encode_batch_fast(
+            [*texts[start : start + _AT_ONCE]], add_special_tokens=False
+        )
+        found += [_cut(np.array(one.ids, dtype=np.int64), spec.max_tokens) for one in some]
+    return found
+
+
+def _joined(
+    spec: ModelSpec, heads: Sequence[IntArray], plain: Sequence[IntArray]
+) -> tuple[tuple[IntArray, ...], IntArray]:
+    close = np.array([spec.sep_id], dtype=np.int64)
+    tokens = tuple(
+        np.concatenate([head, own, close]) for head, own in zip(heads, plain, strict=True)
+    )
+    return tokens, np.array([len(head) for head in heads], dtype=np.int64)
 
 
 def token_batches(session: EncodedSession, spec: ModelSpec) -> Iterator[TokenBatch]:
@@ -145,11 +187,13 @@ def _cut(ids: IntArray, most: int) -> IntArray:
 
 
 def _context(spec: ModelSpec, before: IntArray | None) -> IntArray:
-    last = before[-spec.context_tokens :] if before is not None and spec.context_tokens else []
+    kept = spec.context_tokens
+    last = np.zeros(0, dtype=np.int64) if before is None or not kept else before[-kept:]
     return np.array([spec.cls_id, *last, spec.sep_id], dtype=np.int64)
 
 
 def _scaled(spec: ModelSpec, features: npt.NDArray[np.floating[Any]]) -> FloatArray:
     means, scales = np.array(spec.feature_means), np.array(spec.feature_scales)
     distance = (np.asarray(features, dtype=np.float64) - means) / scales
-    return np.nan_to_num(np.clip(distance, -FARTHEST, FARTHEST), nan=0.0).astype(np.float32)
+    near = np.nan_to_num(np.clip(distance, -FARTHEST, FARTHEST), nan=0.0)
+    return np.asarray(near, dtype=np.float32)

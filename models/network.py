@@ -6,13 +6,21 @@ networks may share one encoder (`n_members`): their outputs are averaged, which 
 that few examples teach. Torch lives in this file alone; serving runs the exported graphs.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
+from models.errors import IncompatibleCheckpoint
 from models.spec import ROLES
 
 HEADS = ("labels", "markers", "strategies", "pillars", "intensity", "talk", "behaviour")
@@ -20,7 +28,12 @@ HEADS = ("labels", "markers", "strategies", "pillars", "intensity", "talk", "beh
 them."""
 
 
-class RuptureConfig(PretrainedConfig):  # type: ignore[misc]
+_OF_A_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+"""Entries of a base's configuration that say where and how its file was kept: ours is another,
+and the first may be a path of somebody's machine."""
+
+
+class RuptureConfig(PretrainedConfig):
     """Sizes and names of a RuptureModel.
 
     Args:
@@ -53,7 +66,7 @@ class RuptureConfig(PretrainedConfig):  # type: ignore[misc]
         dropout: float = 0.3,
         **others: Any,
     ) -> None:
-        self.encoder = encoder or {}
+        self.encoder = {k: v for k, v in (encoder or {}).items() if k not in _OF_A_FILE}
         self.labels, self.markers, self.strategies = [*labels], [*markers], [*strategies]
         self.pillars, self.ratings = [*pillars], [*ratings]
         self.talk, self.behaviour = [*talk], [*behaviour]
@@ -82,7 +95,9 @@ class TurnEncoder(nn.Module):
         """Vectors of turns.
 
         Args:
-            ids, mask, own: shape (n_turns, n_tokens), int64, as models.encoding.TokenBatch.
+            ids: shape (n_turns, n_tokens), int64, as models.encoding.TokenBatch holds them.
+            mask: likewise.
+            own: likewise.
 
         Returns: shape (n_turns, size), float32.
         """
@@ -92,7 +107,8 @@ class TurnEncoder(nn.Module):
             given["token_type_ids"] = mask - own
         hidden = self.base(**given).last_hidden_state.float()
         weight = own.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        mean: Tensor = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        return mean
 
 
 class SessionNetwork(nn.Module):
@@ -158,7 +174,7 @@ def _summary(wide: Tensor, lengths: Tensor | None) -> Tensor:
     return torch.cat([mean, wide.masked_fill(~there, -1e4).amax(dim=1)], dim=-1)
 
 
-class RuptureModel(PreTrainedModel):  # type: ignore[misc]
+class RuptureModel(PreTrainedModel):
     """The whole network. `forward` takes what training.batches makes; see also `read_turns`."""
 
     config_class = RuptureConfig
@@ -167,13 +183,25 @@ class RuptureModel(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: RuptureConfig) -> None:
         super().__init__(config)
-        kind = dict(config.encoder)
-        base = AutoConfig.for_model(kind.pop("model_type", "bert"), **kind)
-        self.encoder = TurnEncoder(AutoModel.from_config(base))
+        self.encoder = TurnEncoder(_fresh_base(config.encoder))
         self.members = nn.ModuleList(
             SessionNetwork(config, self.encoder.size) for _ in range(config.n_members)
         )
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def from_pretrained(cls, *where: Any, **given: Any) -> Any:
+        """As the library's, but in fp32, from safetensors, and without a call to any hub.
+
+        A checkpoint holds fp16 to be small; to train on it takes fp32. What is given wins.
+        """
+        ours = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
+        return super().from_pretrained(*where, **{**ours, **given})
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The base encoder's; LoRA and gradient checkpointing ask for them."""
+        found: nn.Module = self.encoder.base.get_input_embeddings()  # type: ignore[operator]
+        return found
 
     def read_turns(self, batches: Sequence[dict[str, Tensor]], n_turns: int) -> Tensor:
         """Vectors of all turns, each in its place: shape (n_turns, vector_size)."""
@@ -207,12 +235,30 @@ class RuptureModel(PreTrainedModel):  # type: ignore[misc]
         return {head: torch.stack([f[head] for f in found]).mean(dim=0) for head in found[0]}
 
 
+def _fresh_base(encoder: dict[str, Any]) -> PreTrainedModel:
+    """A base encoder with random weights, without the pooler that mean pooling leaves unused."""
+    kind = dict(encoder)
+    config = AutoConfig.for_model(kind.pop("model_type", "bert"), **kind)
+    made: Any = MODEL_MAPPING[type(config)]
+    accepted = inspect.signature(made[0] if isinstance(made, tuple) else made).parameters
+    without = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+    base: PreTrainedModel = AutoModel.from_config(config, **without)
+    return base
+
+
 def from_base(config: RuptureConfig, base: PreTrainedModel) -> RuptureModel:
-    """A model with fresh session networks over the weights of a pre-trained encoder."""
-    config.encoder = base.config.to_dict()
+    """A model with fresh session networks over the weights of a pre-trained encoder.
+
+    Raises: IncompatibleCheckpoint: the base lacks weights that its configuration asks for.
+    """
+    config = RuptureConfig(**{**config.to_dict(), "encoder": base.config.to_dict()})
     model = RuptureModel(config)
-    # Pooler and other tops that mean pooling does not use are dropped.
-    model.encoder.base.load_state_dict(base.state_dict(), strict=False)
+    # Pooler and other tops that mean pooling does not use are left out, so not strict.
+    found = model.encoder.base.load_state_dict(base.state_dict(), strict=False)
+    if found.missing_keys:
+        raise IncompatibleCheckpoint(
+            "encoder", "without " + ", ".join(found.missing_keys[:3]), "all its weights"
+        )
     return model
 
 

@@ -96,6 +96,8 @@ HEAVY = (
     "transformers",
     "datasets",
     "sklearn",
+    "onnxruntime",
+    "tokenizers",
     "spacy",
     "numpy",
     "typer",
@@ -193,12 +195,14 @@ def test_every_argument_has_a_type(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=named)
-def test_nobody_catches_everything(path: Path) -> None:
+def test_nobody_catches_everything_without_saying_why(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
     caught = [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(ast.parse("\n".join(lines)))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or getattr(node.type, "id", "") in ("Exception", "BaseException"))
+        and ":  # " not in lines[node.lineno - 1]
     ]
     assert caught == []
 

@@ -92,7 +92,10 @@ def _offer_other_rooms(asked: Iterable[str]) -> None:
         if point.name not in known:
             wanted = point.name in asked
             command = point.load() if wanted else _deferred(point.name)
-            app.command(point.name, rich_help_panel="Researchers")(command)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=point.name, rich_help_panel="Researchers")
+            else:
+                app.command(point.name, rich_help_panel="Researchers")(command)
 
 
 def _deferred(name: str) -> Callable[[], None]:

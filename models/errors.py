@@ -4,7 +4,8 @@
     ├── UnknownCheckpoint        no checkpoint of this name, or no such folder
     ├── CorruptCheckpoint        a file is missing, or is not the one that was published
     ├── IncompatibleCheckpoint   labels, features, codebook or tokenizer differ from the code's
-    └── MissingBackend           a library that this way of running needs is not installed
+    ├── MissingBackend           a library that this way of running needs is not installed
+    └── RegistryError            the list of checkpoints cannot be read, changed or turned back
 
 A message names files, fields and what to do; never what somebody said.
 """
@@ -15,12 +16,13 @@ class ModelError(Exception):
 
 
 class UnknownCheckpoint(ModelError):
-    """No checkpoint of this name. Carries the name and the names there are."""
+    """No checkpoint of this name, or None in use. Carries the name and those there are."""
 
-    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str | None, known: tuple[str, ...] = ()) -> None:
         self.name, self.known = name, known
         there = ", ".join(known) if known else "none"
-        super().__init__(f"no checkpoint {name!r}; there are: {there} (`rupture models list`)")
+        what = "no checkpoint is in use" if name is None else f"no checkpoint {name!r}"
+        super().__init__(f"{what}; there are: {there} (`rupture models list`)")
 
 
 class CorruptCheckpoint(ModelError):
@@ -43,8 +45,17 @@ class IncompatibleCheckpoint(ModelError):
 
 
 class MissingBackend(ModelError):
-    """A library is not installed. Carries its name and the extra that brings it."""
+    """A library is not installed. Carries its name and the extra that brings it, "" for none."""
 
     def __init__(self, library: str, extra: str) -> None:
         self.library, self.extra = library, extra
-        super().__init__(f"{library} is not installed: pip install -e '.[{extra}]'")
+        what = f"'.[{extra}]'" if extra else "."
+        super().__init__(f"{library} is not installed: pip install -e {what}")
+
+
+class RegistryError(ModelError):
+    """The registry cannot be read, changed or turned back. Carries file and reason."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file}: {reason}")

@@ -1,0 +1,341 @@
+"""Which checkpoints there are, which is in use, and whether a folder is what was published.
+
+A checkpoint is a folder with `files.json`, the sha256 of every other file in it, and a registry
+holds the sha256 of that list: one number stands for the whole. Checkpoints live beside this file
+and, where the setting RUPTURE_CHECKPOINTS names a folder of your own, there first. Nothing here
+reaches another machine, and nothing is ever unpickled.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import CorruptCheckpoint, RegistryError, UnknownCheckpoint
+from models.spec import ModelSpec, read_spec
+
+if TYPE_CHECKING:
+    from models.runtime import Network
+
+SETTING = "RUPTURE_CHECKPOINTS"
+"""Environment variable with a folder of your own; its `registry.toml` is the one that is written
+then. `rupture models` and `rupture publish` need it where the package cannot be written."""
+
+NEEDED = ("spec.json", "tokenizer.json", "encoder.onnx", "session.onnx", "scoring.toml")
+"""Files without which a checkpoint cannot score; the others are for people and for training."""
+
+_PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_HEAD = (
+    "# Which checkpoints there are, and which is in use. "
+    "`rupture publish` and `rupture models` write it.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A checkpoint that a registry lists. `sha256` is of its `files.json`."""
+
+    name: str
+    folder: Path
+    sha256: str
+    published: str
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose every file was found to be the one that was published.
+
+    `sha256` is of `files.json`, and so of all; `scoring` the bytes of `scoring.toml`. `network`
+    is opened when it is first asked for; models.runtime.open_network says what it may raise.
+    """
+
+    name: str
+    folder: Path
+    sha256: str
+    spec: ModelSpec = field(repr=False)
+    scoring: bytes = field(repr=False)
+    backend: str = "cpu"
+    threads: int | None = None
+
+    @functools.cached_property
+    def network(self) -> "Network":
+        """The checkpoint's graphs, ready to run."""
+        from models.runtime import open_network
+
+        return open_network(self.folder, backend=self.backend, threads=self.threads)
+
+
+def load_checkpoint(
+    name: str | None = None, *, backend: str = "cpu", threads: int | None = None
+) -> Checkpoint:
+    """A checkpoint, checked file by file.
+
+    Args:
+        name: as a registry lists it, or a folder's path; None for the one in use.
+        backend: one of models.runtime.BACKENDS.
+        threads: that one run may use; None leaves it to the backend.
+
+    Raises:
+        UnknownCheckpoint: no such name or folder; or none is in use.
+        CorruptCheckpoint: a file is missing, changed, of a pickle, or not in the list.
+        RegistryError: a registry cannot be read.
+    """
+    entries = list_checkpoints()
+    known = tuple(entry.name for entry in entries)
+    chosen = next((e for e in entries if e.name == name or (name is None and e.is_current)), None)
+    if chosen is not None:
+        folder, sha256 = chosen.folder, verify(chosen.folder, sha256=chosen.sha256)
+    elif name is not None and Path(name).is_dir():
+        folder, sha256 = Path(name), verify(Path(name))
+    else:
+        raise UnknownCheckpoint(name, known)
+    return Checkpoint(
+        name=chosen.name if chosen else folder.resolve().name,
+        folder=folder,
+        sha256=sha256,
+        spec=read_spec((folder / "spec.json").read_text("utf-8", "replace")),
+        scoring=(folder / "scoring.toml").read_bytes(),
+        backend=backend,
+        threads=threads,
+    )
+
+
+def list_checkpoints() -> tuple[Entry, ...]:
+    """The checkpoints of all registries, by name; of two with one name, that of your own folder.
+
+    Raises: RegistryError: a registry cannot be read.
+    """
+    found: dict[str, Entry] = {}
+    registries = [_Registry.read(root) for root in _roots()]
+    for registry in registries:
+        for entry in registry.entries:
+            found.setdefault(entry.name, entry)
+    current = next((registry.current for registry in registries if registry.current), "")
+    listed = (replace(entry, is_current=name == current) for name, entry in found.items())
+    return tuple(sorted(listed, key=lambda entry: entry.name))
+
+
+def current_name() -> str | None:
+    """The name of the checkpoint in use, None where there is none.
+
+    Raises: RegistryError: a registry cannot be read.
+    """
+    return next((entry.name for entry in list_checkpoints() if entry.is_current), None)
+
+
+def use(name: str) -> None:
+    """Makes a listed checkpoint the one in use, after checking its files.
+
+    Raises:
+        UnknownCheckpoint: no registry lists it.
+        CorruptCheckpoint: its files are not those that were published.
+        RegistryError: the registry cannot be read or written.
+    """
+    entries = list_checkpoints()
+    entry = next((entry for entry in entries if entry.name == name), None)
+    if entry is None:
+        raise UnknownCheckpoint(name, tuple(entry.name for entry in entries))
+    verify(entry.folder, sha256=entry.sha256)
+    before = next((entry.name for entry in entries if entry.is_current), "")
+    registry = _Registry.read(_roots()[0])
+    if before != name:
+        registry = replace(registry, previous=before)
+    replace(registry, current=name).write()
+
+
+def rollback() -> str:
+    """Takes the checkpoint that was in use before; doing it twice comes back. Returns its name.
+
+    Raises:
+        UnknownCheckpoint: the one before is no longer listed.
+        CorruptCheckpoint: its files are not those that were published.
+        RegistryError: there was none before, or the registry cannot be read or written.
+    """
+    registry = _Registry.read(_roots()[0])
+    if not registry.previous:
+        raise RegistryError(registry.file, "no checkpoint was in use before this one")
+    use(registry.previous)
+    return registry.previous
+
+
+def register(name: str, *, published: date, root: Path | None = None) -> Entry:
+    """Lists the sealed folder `root/name` in that root's registry; it is not in use by that.
+
+    Args:
+        name: letters, digits, dots, dashes; the folder's name.
+        published: the day.
+        root: the folder of checkpoints; None for the one that `use` writes to.
+
+    Raises:
+        CorruptCheckpoint: a file is missing, changed, of a pickle, or not in the list.
+        RegistryError: a name that is none, or the registry cannot be read or written.
+    """
+    registry = _Registry.read(root or _roots()[0])
+    if not _NAME.fullmatch(name):
+        raise RegistryError(registry.file, f"{name!r} is no name: letters, digits, dots, dashes")
+    folder = registry.root / name
+    entry = Entry(name, folder, verify(folder), published.isoformat())
+    others = tuple(one for one in registry.entries if one.name != name)
+    replace(registry, entries=(*others, entry)).write()
+    return entry
+
+
+def seal(folder: Path) -> str:
+    """Writes `files.json`, the sha256 of every other file; returns the sha256 of it.
+
+    Raises: CorruptCheckpoint: a file is missing, or one is a pickle.
+    """
+    names = sorted(path.name for path in _files(folder) if path.name != "files.json")
+    listed = {name: _sha256(folder / name) for name in names}
+    _write(folder / "files.json", json.dumps(listed, indent=1) + "\n")
+    return verify(folder)
+
+
+def verify(folder: Path, *, sha256: str | None = None) -> str:
+    """Holds a folder to its list of files, and the list to its sha256. Returns that.
+
+    Args:
+        folder: of a checkpoint.
+        sha256: that `files.json` must have; None where nobody knows.
+
+    Raises:
+        UnknownCheckpoint: no such folder.
+        CorruptCheckpoint: a file is missing, changed, of a pickle, or not in the list.
+    """
+    if not folder.is_dir():
+        raise UnknownCheckpoint(str(folder))
+    listed, found = _listed(folder)
+    if sha256 not in (None, found):
+        raise CorruptCheckpoint("files.json", "it is not the one that was published")
+    there = {path.name for path in _files(folder)} - {"files.json"}
+    if missing := sorted({*NEEDED, *listed} - there):
+        raise CorruptCheckpoint(missing[0], "it is missing")
+    if unlisted := sorted(there - set(listed)):
+        raise CorruptCheckpoint(unlisted[0], "files.json does not list it")
+    for name, expected in listed.items():
+        if _sha256(folder / name) != expected:
+            raise CorruptCheckpoint(name, "its sha256 is not the one in files.json")
+    return found
+
+
+def _listed(folder: Path) -> tuple[dict[str, str], str]:
+    """The list of files, and its sha256."""
+    try:
+        content = (folder / "files.json").read_bytes()
+        listed: Any = json.loads(content)
+    except OSError as error:
+        raise CorruptCheckpoint("files.json", "it is missing or cannot be read") from error
+    except ValueError as error:
+        raise CorruptCheckpoint("files.json", "it is not JSON") from error
+    if not isinstance(listed, dict) or not all(
+        isinstance(value, str) and _SHA256.fullmatch(value) for value in listed.values()
+    ):
+        raise CorruptCheckpoint("files.json", "it does not give a sha256 for each file")
+    return listed, hashlib.sha256(content).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The folder's files, none of them a pickle; hidden ones are the system's, not ours."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if not path.is_file():
+            raise CorruptCheckpoint(path.name, "it is not a file")
+        if path.suffix.lower() in _PICKLES:
+            raise CorruptCheckpoint(path.name, "pickled weights can run code and are refused")
+        if path.suffix == ".safetensors" and not _is_safetensors(path):
+            raise CorruptCheckpoint(path.name, "it is no safetensors file, whatever its name says")
+        yield path
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether it begins with the length of a JSON header and that header; a pickle does not."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return 2 <= length <= path.stat().st_size - 8 and file.read(1) == b"{"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _roots() -> tuple[Path, ...]:
+    """Folders of checkpoints, yours first; the first is the one whose registry is written."""
+    own = os.environ.get(SETTING)
+    ours = Path(__file__).parent / "checkpoints"
+    return (Path(own), ours) if own else (ours,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    """A `registry.toml` as values. `current` and `previous` are names, "" for none."""
+
+    root: Path
+    current: str = ""
+    previous: str = ""
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def file(self) -> str:
+        return str(self.root / "registry.toml")
+
+    @classmethod
+    def read(cls, root: Path) -> "_Registry":
+        """The registry of a folder; an empty one where it has none."""
+        path = root / "registry.toml"
+        try:
+            content = tomllib.loads(path.read_text("utf-8"))
+            tables: Mapping[str, Any] = content.get("checkpoints", {})
+            entries = tuple(
+                Entry(name, root / table["folder"], table["sha256"], str(table["published"]))
+                for name, table in tables.items()
+            )
+            return cls(root, str(content["current"]), str(content["previous"]), entries)
+        except FileNotFoundError:
+            return cls(root)
+        except OSError as error:
+            raise RegistryError(str(path), "it cannot be read") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RegistryError(str(path), "it is broken: mend it, or take the last one") from error
+
+    def write(self) -> None:
+        """Puts the file in place whole: who reads it meanwhile sees the old or the new one."""
+        lines = [f'{_HEAD}current = "{self.current}"\nprevious = "{self.previous}"\n']
+        for entry in sorted(self.entries, key=lambda one: one.name):
+            lines.append(
+                f'\n[checkpoints."{entry.name}"]\nfolder = "{entry.folder.name}"\n'
+                f'sha256 = "{entry.sha256}"\npublished = {entry.published}\n'
+            )
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            _write(self.root / "registry.toml", "".join(lines))
+        except OSError as error:
+            reason = f"it cannot be written: name a folder of your own in {SETTING}"
+            raise RegistryError(self.file, reason) from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file beside its place, then moves it there in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:  # also when interrupted: no half file stays behind
+        os.unlink(name)
+        raise

@@ -1,13 +1,15 @@
 """One transcript through the house: read, measure, find, score, link, report."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from detector import segmentation
 from detector.codebook import PILLARS, Codebook
-from detector.episodes import find_moments, pillar_shares
+from detector.episodes import find_moments, pillar_shares, stretches
 from detector.features import ReadSession, is_scored, read_session, technical_turns
 from detector.markers import MarkerRules
+from detector.network import NetworkReader, NetworkReading
 from detector.report import (
     LABELS,
     Moment,
@@ -23,7 +25,11 @@ from detector.roles import assign_roles, is_english
 from detector.scoring import ScoredSession, score_session
 from detector.timing import COLUMNS, read_clock
 from detector.transcript import Role, Segment, Transcript, Turn
-from detector.weights import Weights, load_weights
+from detector.weights import Weights, load_weights, read_weights
+from models import Checkpoint, list_checkpoints, load_checkpoint
+
+RULES = "rules"
+"""Name that stands for the rules-and-timing scorer alone, without a network."""
 
 ATTENDANCE = ("attended", "late", "cancelled", "no_show")
 """How the client came to the session, as the platform's metadata says."""
@@ -43,17 +49,36 @@ LIMITS = (
 class Detector:
     """Scores sessions. Build it once with `load`; it holds no state between sessions."""
 
-    def __init__(self, rules: MarkerRules, weights: Weights) -> None:
+    def __init__(
+        self, rules: MarkerRules, weights: Weights, network: NetworkReader | None = None
+    ) -> None:
         self._rules = rules
         self._weights = weights
+        self._network = network
 
     @classmethod
-    def load(cls) -> "Detector":
-        """The detector with the rules and weights that this version of the code carries.
+    def load(
+        cls, checkpoint: str | None = None, *, backend: str = "cpu", threads: int | None = None
+    ) -> "Detector":
+        """The detector with the rules of this version of the code, and a checkpoint's network.
+
+        Args:
+            checkpoint: a name in the registry, or a folder; "rules" for the rules and timing
+                alone. None: the registry's current checkpoint, and the rules where it has none.
+            backend: what the network runs on, one of models.runtime.BACKENDS.
+            threads: that the network may use; None leaves it to the backend (all cores).
 
         Raises: CodebookError: a rule or weight file is broken.
+            ModelError: the checkpoint is unknown, broken or made for something else, or a library
+                that it needs is not installed.
         """
-        return cls(MarkerRules(), load_weights())
+        rules = MarkerRules()
+        found = _open(checkpoint, backend, threads)
+        if found is None:
+            return cls(rules, load_weights())
+        weights = read_weights(found.scoring, file=f"{found.name}/scoring.toml")
+        named = dataclasses.replace(weights, name=found.name, sha256=found.sha256)
+        return cls(rules, named, NetworkReader(found.network, rules.codebook))
 
     @property
     def codebook(self) -> Codebook:
@@ -87,12 +112,49 @@ class Detector:
         scored = self.score(assignment.transcript)
         assigned = Roles(assignment.roles, assignment.source, assignment.confidence)
         segments = segmentation.split(scored.read.turns, window_s=window_s)
-        return _report(scored, assigned, segments, attendance)
+        backend = self._network.backend if self._network else None
+        return _report(scored, assigned, segments, attendance, backend)
 
     def score(self, transcript: Transcript) -> ScoredSession:
         """The scores behind a report, for a transcript whose roles are assigned."""
         read = read_session(transcript, self._rules)
-        return score_session(read, self._weights, self.codebook, abstained=_abstentions(read))
+        abstained = _abstentions(read)
+        if self._network is None:
+            return score_session(read, self._weights, self.codebook, abstained=abstained)
+        said = self._network.read(read)
+        scored = score_session(
+            read, self._weights, self.codebook, abstained=abstained, network=said
+        )
+        return _with_network_findings(scored, self._network, said)
+
+
+def _open(checkpoint: str | None, backend: str, threads: int | None) -> Checkpoint | None:
+    """The checkpoint that is asked for; None for the rules alone."""
+    if checkpoint == RULES:
+        return None
+    if checkpoint is None and not any(entry.is_current for entry in list_checkpoints()):
+        return None
+    return load_checkpoint(checkpoint, backend=backend, threads=threads)
+
+
+def _with_network_findings(
+    scored: ScoredSession, network: NetworkReader, said: NetworkReading
+) -> ScoredSession:
+    """The session with what only the network found, on turns that belong to a moment.
+
+    Such a turn is flagged, and no rule or clock names a marker of the kind it scores highest on.
+    Elsewhere words are not looked for: each costs another reading of its turn.
+    """
+    findings, kinds = list(scored.findings), scored.codebook.markers
+    turns, flag = scored.read.turns, scored.weights.flag_threshold
+    for stretch in stretches(turns, scored.scores["rupture"], flag, scored.abstained):
+        for index in (turn.index for turn in stretch):
+            score = {k: float(scored.scores[k][index]) for k in ("withdrawal", "confrontation")}
+            kind = max(score, key=lambda label: score[label])
+            if all(kinds[found.marker].kind != kind for found in findings[index]):
+                found = network.finding(scored.read, said, index, kind, score[kind])
+                findings[index] = (*findings[index], found)
+    return dataclasses.replace(scored, findings=tuple(findings))
 
 
 def _abstentions(read: ReadSession) -> dict[int, str]:
@@ -112,7 +174,11 @@ def _abstentions(read: ReadSession) -> dict[int, str]:
 
 
 def _report(
-    scored: ScoredSession, roles: Roles, segments: Sequence[Segment], attendance: str | None
+    scored: ScoredSession,
+    roles: Roles,
+    segments: Sequence[Segment],
+    attendance: str | None,
+    backend: str | None,
 ) -> Report:
     transcript, weights = scored.read.transcript, scored.weights
     clock = read_clock(transcript)
@@ -135,6 +201,7 @@ def _report(
             transcript_sha256=transcript.sha256,
             format=transcript.format,
             flag_threshold=weights.flag_threshold,
+            backend=backend,
         ),
         limits=LIMITS,
     )

@@ -57,7 +57,9 @@ class MarkerFinding:
 class Evidence:
     """One reason for one score: a named feature of the scorer, its value and its weight's pull.
 
-    `contribution` is in log-odds: positive speaks for the label.
+    `feature` says which source spoke: `hit.` a rule or the clock by a marker, `said.`, `before.`,
+    `after.` the words, `time.` the clock, `network.` the network, whose `value` is its own
+    log-odds of the label. `contribution` is in log-odds: positive speaks for the label.
     """
 
     label: str
@@ -162,7 +164,12 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made this report: the same values give the same bytes."""
+    """What made this report: the same values give the same bytes.
+
+    `checkpoint` is the name of the network's checkpoint and `checkpoint_sha256` that of its
+    `files.json`; without a network they are those of the rules' weights. `backend` is what the
+    network ran on; None where there was none.
+    """
 
     checkpoint: str
     checkpoint_sha256: str
@@ -172,6 +179,7 @@ class Provenance:
     format: str
     flag_threshold: float
     """Rupture score from which a turn is part of a moment."""
+    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
-"""The rules-and-timing scorer: two logistic steps whose every weight can be read.
+"""Where rules, timing and network meet: two logistic steps whose every weight can be read.
 
-First each turn is scored from its own row of features. Then the scores of the turns around it
-and of the whole session correct it: strain comes in stretches, and a therapist's pressure goes
-before a client's push-back. Both steps are fitted by `rupture fit` on labelled sessions and
-stand in `weights/rules.toml` with their source. The labels come from a language model under our
+First each turn is scored from its own row of rule and timing features. Then the scores of the
+turns around it and of the whole session correct it: strain comes in stretches, and a therapist's
+pressure goes before a client's push-back. Where there is a network, the second step hears it too.
+Both steps are fitted on labelled sessions, by `rupture fit` without a network and by `rupture
+fuse` with one, and stand in `weights/rules.toml` or the checkpoint's `scoring.toml` with their
+source. The labels come from a language model under our
 codebook, adjudicated, not from clinicians.
 """
 
@@ -19,9 +21,10 @@ from detector.codebook import Codebook
 from detector.errors import CodebookError
 from detector.features import ReadSession
 from detector.markers import MarkerHit
+from detector.network import NetworkReading
 from detector.report import CLIENT_LABELS, THERAPIST_LABELS, Evidence, MarkerFinding, Span
 from detector.transcript import Role
-from detector.weights import Array, LinearModel, Weights
+from detector.weights import NETWORK, Array, LinearModel, Weights
 
 FITTED = ("withdrawal", "confrontation", "resolution", "contribution")
 """The labels that have weights; `rupture` follows from the first two."""
@@ -58,6 +61,7 @@ class ScoredSession:
     findings: tuple[tuple[MarkerFinding, ...], ...] = field(repr=False)
     weights: Weights = field(repr=False)
     codebook: Codebook = field(repr=False)
+    network: NetworkReading | None = field(default=None, repr=False)
 
     def evidence(self, index: int) -> tuple[Evidence, ...]:
         """The features that pulled this turn's labels up most, strongest first."""
@@ -67,16 +71,25 @@ class ScoredSession:
         return tuple(sorted(found, key=lambda one: (-one.contribution, one.label, one.feature)))
 
     def _pulled(self, label: str, index: int) -> Iterator[Evidence]:
-        """The strongest reasons; what is one thing to a reader (a marker, the words) is one."""
+        """The strongest reasons; what is one thing to a reader (a marker, the words) is one.
+
+        A feature's pull counts as much as the second step trusts the first one's log-odds.
+        """
         model, row = self.weights.own[label], self.read.features[index]
         reasons, reason_of = _reasons(model.names)
-        totals = np.bincount(reason_of, weights=model.pulls([row])[0], minlength=len(reasons))
+        trusted = self.weights.context[label].weight_of("own") * model.pulls([row])[0]
+        totals = np.bincount(reason_of, weights=trusted, minlength=len(reasons))
         order = sorted(
             np.flatnonzero(totals >= _LEAST_PULL), key=lambda i: (-totals[i], reasons[i])
         )
         for place in order[:_MOST_EVIDENCE]:
             named = (row.get(model.names[i], 0.0) for i in np.flatnonzero(reason_of == place))
             yield Evidence(label, reasons[place], float(max(named)), float(totals[place]))
+        if self.network is not None:
+            heard = float(self.network.labels[label][index])
+            pull = self.weights.context[label].pull_of(NETWORK, heard)
+            if pull >= _LEAST_PULL:
+                yield Evidence(label, f"{NETWORK}.{label}", heard, pull)
 
     def is_heard(self, label: str, indexes: Iterable[int]) -> bool:
         """Whether one of these turns is a scored one of the speaker who could show the label."""
@@ -95,7 +108,12 @@ class ScoredSession:
         if not self.is_heard(label, kept):
             return None
         row = summary_row({name: values[kept] for name, values in self.scores.items()})
-        return float(np.clip(self.weights.ratings[label].value([row])[0], 1.0, 5.0))
+        model = self.weights.ratings[label]
+        if indexes is None and self.network is not None and self.weights.session_ratings:
+            # The network rates whole sessions only; a segment keeps to its turns' scores.
+            row |= rating_row(self.network.ratings)
+            model = self.weights.session_ratings[label]
+        return float(np.clip(model.value([row])[0], 1.0, 5.0))
 
 
 @functools.cache
@@ -120,35 +138,34 @@ def score_session(
     codebook: Codebook,
     *,
     abstained: Mapping[int, str] | None = None,
+    network: NetworkReading | None = None,
 ) -> ScoredSession:
     """Scores every turn of a session that was read.
 
     Args:
         read: words, hits, clock and features of the session.
-        weights: what `rupture fit` learned.
+        weights: what `rupture fit` or `rupture fuse` learned.
         codebook: must be the version the weights were fitted with.
         abstained: reasons by turn index; these turns count nowhere.
+        network: what the network says, where the weights were fitted with one.
 
-    Raises: CodebookError: the weights belong to another codebook version.
+    Raises: CodebookError: the weights belong to another codebook version, or need a network.
     """
     if weights.codebook != codebook.version:
         raise CodebookError(weights.name, f"fitted with codebook {weights.codebook}")
+    if weights.needs_network and network is None:
+        raise CodebookError(weights.name, "fitted with a network, and there is none")
     skip = dict(abstained or {})
     roles = np.array([turn.role for turn in read.turns])
     heard = np.array([index not in skip for index in range(len(roles))], dtype=bool)
     first = own_logits(read, weights.own, roles, heard)
-    rows = context_rows(first, roles, heard)
-    scores = {}
-    for label in FITTED:
-        mine = np.flatnonzero((roles == ROLE_OF[label]) & heard)
-        scores[label] = np.zeros(len(roles))
-        logits = weights.context[label].value([rows[label][index] for index in mine])
-        scores[label][mine] = sigmoid(logits)
+    rows = context_rows(first, roles, heard, network)
+    scores = turn_scores(rows, weights.context, roles, heard)
     scores["rupture"] = 1.0 - (1.0 - scores["withdrawal"]) * (1.0 - scores["confrontation"])
     findings = tuple(
         _findings(read, index, scores, weights, codebook) for index in range(len(roles))
     )
-    return ScoredSession(read, scores, skip, findings, weights, codebook)
+    return ScoredSession(read, scores, skip, findings, weights, codebook, network)
 
 
 def own_logits(
@@ -164,12 +181,16 @@ def own_logits(
 
 
 def context_rows(
-    logits: Mapping[str, Array], roles: Array, heard: Array
+    logits: Mapping[str, Array],
+    roles: Array,
+    heard: Array,
+    network: NetworkReading | None = None,
 ) -> dict[str, list[dict[str, float]]]:
     """Second step's features of every turn, by label.
 
-    They are the turn's own log-odds, and how likely each label is before it, after it and in
-    the rest of the session (log of a mean probability).
+    They are the turn's own log-odds, how likely each label is before it, after it and in the
+    rest of the session (log of a mean probability), and the network's log-odds of the label,
+    which has seen the whole session already.
     """
     shared: list[dict[str, float]] = [{} for _ in roles]
     for label in FITTED:
@@ -180,10 +201,32 @@ def context_rows(
             row[f"{label}.before"] = before[index]
             row[f"{label}.after"] = after[index]
             row[f"{label}.session"] = rest[index]
-    return {
+    rows = {
         label: [{"own": float(logits[label][index]), **row} for index, row in enumerate(shared)]
         for label in FITTED
     }
+    if network is not None:
+        for label, own in rows.items():
+            for row, said in zip(own, network.labels[label], strict=True):
+                row[NETWORK] = float(said)
+    return rows
+
+
+def turn_scores(
+    rows: Mapping[str, Sequence[Mapping[str, float]]],
+    models: Mapping[str, LinearModel],
+    roles: Array,
+    heard: Array,
+) -> dict[str, Array]:
+    """Second step: probabilities by label, shape (n_turns,); 0 where it is not the speaker's."""
+    scores = {}
+    for label in FITTED:
+        mine = np.flatnonzero((roles == ROLE_OF[label]) & heard)
+        scores[label] = np.zeros(len(roles))
+        scores[label][mine] = sigmoid(
+            models[label].value([rows[label][int(index)] for index in mine])
+        )
+    return scores
 
 
 def _surroundings(chances: Array, counted: Array) -> tuple[Array, Array, Array]:
@@ -216,6 +259,11 @@ def summary_row(scores: Mapping[str, Array]) -> dict[str, float]:
         row[f"{label}.highest"] = float(values.max())
         row[f"{label}.count"] = math.log1p(float(values.sum()))
     return row
+
+
+def rating_row(ratings: Mapping[str, float]) -> dict[str, float]:
+    """The network's own ratings as features of a session's rating."""
+    return {f"{NETWORK}.{name}": value for name, value in ratings.items()}
 
 
 def sigmoid(logits: Array) -> Array:

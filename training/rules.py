@@ -249,13 +249,19 @@ def _mean_and_scale(x: Array) -> tuple[Array, Array]:
 
 
 def fit_ratings(
-    examples: Sequence[Example], scores: Sequence[Mapping[str, Array]]
+    examples: Sequence[Example],
+    scores: Sequence[Mapping[str, Array]],
+    more: Sequence[Mapping[str, float]] | None = None,
 ) -> dict[str, LinearModel]:
-    """Ridge regressions from a real session's scores to its 1..5 ratings; {} where none is real."""
+    """Ridge regressions from a real session's scores to its 1..5 ratings; {} where none is real.
+
+    `more` are further named features of each session, such as a network's own ratings.
+    """
     from sklearn.linear_model import RidgeCV
 
-    rated = [(ex, s) for ex, s in zip(examples, scores, strict=True) if ex.is_real]
-    rows = [summary_row(session_scores) for _, session_scores in rated]
+    others = more or [{} for _ in examples]
+    rated = [(ex, s, o) for ex, s, o in zip(examples, scores, others, strict=True) if ex.is_real]
+    rows = [{**summary_row(session_scores), **other} for _, session_scores, other in rated]
     if not rows:
         return {}
     names = tuple(rows[0])
@@ -263,7 +269,7 @@ def fit_ratings(
     means, scales = _mean_and_scale(x)
     models = {}
     for label in RATINGS:
-        y = np.array([ex.session.ratings[label] for ex, _ in rated])
+        y = np.array([ex.session.ratings[label] for ex, *_ in rated])
         ridge = RidgeCV(alphas=(1.0, 3.0, 10.0, 30.0, 100.0)).fit((x - means) / scales, y)
         models[label] = LinearModel(float(ridge.intercept_), names, ridge.coef_ / scales, means)
     return models

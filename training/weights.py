@@ -112,14 +112,23 @@ def duration_s(ex: Example) -> float:
 
 
 def as_toml(
-    fitted: FittedRules, examples: Sequence[Example], config: FitConfig, source: Mapping[str, str]
+    fitted: FittedRules,
+    examples: Sequence[Example],
+    config: FitConfig,
+    source: Mapping[str, str],
+    *,
+    name: str = "rules-1",
+    session_ratings: Mapping[str, LinearModel] | None = None,
 ) -> str:
-    """The weights as `detector/weights/rules.toml` holds them: strongest features first."""
+    """The weights as `detector/weights/rules.toml` holds them: strongest features first.
+
+    A checkpoint's `scoring.toml` has its `name`, and `session_ratings` that hear the network.
+    """
     flag, repair = thresholds(examples, fitted, config)
     lines = [
-        "# Weights of the rules-and-timing scorer. Written by `rupture fit`; do not edit by hand.",
+        f"# Weights of the scorer. Written by `{source.get('command')}`; do not edit by hand.",
         "# weight: log-odds (or rating points) that a unit adds; mean: of the feature in training.",
-        'name = "rules-1"',
+        f'name = "{name}"',
         f'codebook = "{load_codebook().version}"',
         "[source]",
         *(f'{key} = "{value}"' for key, value in source.items()),
@@ -131,8 +140,9 @@ def as_toml(
     ]
     for kind, shares in pillar_shares(examples).items():
         lines += [f"[pillar_shares.{kind}]", *(f"{k} = {v:.3f}" for k, v in shares.items())]
-    for step in ("own", "context", "ratings"):
-        for label, model in getattr(fitted, step).items():
+    steps = {"own": fitted.own, "context": fitted.context, "ratings": fitted.ratings}
+    for step, models in {**steps, "session_ratings": session_ratings or {}}.items():
+        for label, model in models.items():
             lines += _model_lines(f"{step}.{label}", model)
     return "\n".join(lines) + "\n"
 

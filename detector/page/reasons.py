@@ -83,6 +83,8 @@ def feature_words(feature: str, codebook: Codebook) -> str:
         return f"opens with “{what.removeprefix('opens_').capitalize()}”"
     if where == "said" and what in _SAID:
         return _SAID[what]
+    if where == "network":
+        return f"the network reads this turn as {what.replace('_', ' ')}"
     if where in _WHERE:
         said = _AROUND.get(what) or f"“{marker(codebook, what).title}”"
         return f"{_WHERE[where]}: {said}"

@@ -9,6 +9,7 @@ TOLERANCE; an int8 encoder rounds by what else is in a batch, so it agrees only 
 import hashlib
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -302,11 +303,27 @@ def _onnxruntime(path: Path, backend: str, threads: int | None) -> Graph:
     return lambda given: dict(zip(names, opened.run(names, dict(given)), strict=True))
 
 
-def _openvino(path: Path, backend: str, threads: int | None) -> Graph:
+def _silent_openvino() -> Any:
+    """The library, without its telemetry: importing it would report that to its makers.
+
+    Where the package that reports cannot be imported, the library goes on with a stub.
+    """
+    reporter = "openvino_telemetry"
+    known = sys.modules.get(reporter)
+    sys.modules[reporter] = None  # type: ignore[assignment]
     try:
         import openvino
     except ImportError as error:
         raise MissingBackend("openvino", "openvino") from error
+    finally:
+        del sys.modules[reporter]
+        if known is not None:
+            sys.modules[reporter] = known
+    return openvino
+
+
+def _openvino(path: Path, backend: str, threads: int | None) -> Graph:
+    openvino = _silent_openvino()
     # By itself it takes bf16 where the processor has it, beyond our tolerance.
     hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads:

@@ -17,12 +17,14 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from detector.codebook import load_codebook
 from detector.errors import DetectorError, UnknownRole
 from detector.formats import MAX_BYTES, read_transcript
 from detector.pipeline import Detector
 from detector.report import Report
 from detector.transcript import Role, Transcript
 from detector.views import as_csv, as_table, csv_header, for_terminal
+from models import ModelError
 
 STDIN = "-"
 
@@ -35,6 +37,8 @@ class Request:
     """What is asked of every file.
 
     `out` is a folder, or None for standard output; `is_many` where that takes several reports.
+    `checkpoint` is as for Detector.load; `threads` that one process's network may use, None for
+    all cores.
     """
 
     format: str = "json"
@@ -44,6 +48,8 @@ class Request:
     window_s: float = 300.0
     out: Path | None = None
     is_many: bool = False
+    checkpoint: str | None = None
+    threads: int | None = None
 
     @property
     def shares_output(self) -> bool:
@@ -101,7 +107,9 @@ def run(
         outcomes = (_score_asking(pair, request, asking) for pair in targets)
         yield from _headed(_with_progress(outcomes, len(names)), request)
         return
-    scored = _in_processes(targets, request, workers)
+    # Each process has a network: together they take the cores there are, and no more.
+    shared = replace(request, threads=max(1, (os.cpu_count() or 1) // workers))
+    scored = _in_processes(targets, shared, workers)
     yield from _headed(_with_progress(scored, len(names)), request)
 
 
@@ -207,8 +215,8 @@ def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]
 
 
 @functools.cache
-def _detector() -> Detector:
-    return Detector.load()
+def _detector(checkpoint: str | None, threads: int | None) -> Detector:
+    return Detector.load(checkpoint, threads=threads)
 
 
 def _score_asking(
@@ -237,7 +245,7 @@ def _score_one(target: tuple[str, Path | None], *, request: Request) -> Outcome:
     except UnknownRole as error:
         hint = "; say who the therapist is with --therapist NAME" if error.speakers else ""
         return Outcome(name, "", None, f"{error}{hint}", True, error.speakers)
-    except DetectorError as error:
+    except (DetectorError, ModelError) as error:
         return Outcome(name, problem=str(error))
     except OSError as error:
         return Outcome(name, problem=error.strerror or "cannot be read")
@@ -252,8 +260,8 @@ def _read(name: str) -> Transcript:
 
 
 def analyze(transcript: Transcript, request: Request) -> Report:
-    """The report of one transcript as the request wants it. Raises: DetectorError."""
-    return _detector().analyze(
+    """The report of one transcript as the request wants it. Raises: DetectorError; ModelError."""
+    return _detector(request.checkpoint, request.threads).analyze(
         transcript,
         roles={name: Role(role) for name, role in request.roles.items()} or None,
         therapist=request.therapist,
@@ -300,19 +308,19 @@ def _write(path: Path, text: str) -> None:
         Path(file.name).unlink(missing_ok=True)
 
 
-def explain(name: str, index: int, *, roles: Mapping[str, str], therapist: str | None) -> str:
+def explain(name: str, index: int, request: Request) -> str:
     """Why one turn got its scores, for a terminal. Quotes the turn.
 
-    Raises: DetectorError; OSError; IndexError: there is no such turn.
+    Raises: DetectorError; ModelError; OSError; IndexError: there is no such turn.
     """
-    report = analyze(_read(name), Request(roles=roles, therapist=therapist))
+    report = analyze(_read(name), request)
     if not 0 <= index < len(report.turns):
         raise IndexError(index)
     return for_terminal("\n".join(_explained(report, index)))
 
 
 def _explained(report: Report, index: int) -> Iterator[str]:
-    turn, codebook = report.turns[index], _detector().codebook
+    turn, codebook = report.turns[index], load_codebook()
     yield f"turn {index}, {turn.role}, cues {', '.join(turn.cue_ids)}"
     yield f"  {turn.text}"
     if turn.abstained:

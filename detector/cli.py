@@ -51,6 +51,12 @@ class Attendance(StrEnum):
     NO_SHOW = "no-show"
 
 
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help="Name or folder; rules: no network. Default: the one in use."),
+]
+
+
 def main() -> None:
     """The entry point: our own commands, and those the other rooms offer."""
     _open_outputs()
@@ -122,6 +128,7 @@ def score(
     ] = None,
     segment_minutes: Annotated[float, typer.Option(min=0.1, help="Length of a segment.")] = 5.0,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Score transcripts: turns, segments, moments with their repair, 1-5 ratings."""
     from detector import batch
@@ -139,6 +146,7 @@ def score(
         attendance=attendance.replace("-", "_") if attendance else None,
         window_s=60.0 * segment_minutes,
         out=out,
+        checkpoint=checkpoint,
     )
     outcomes = batch.run(paths, request, jobs=jobs, ask=_ask_therapist)
     raise typer.Exit(_show(outcomes, request, n_files=len(paths)))
@@ -243,13 +251,18 @@ def explain(
     turn: Annotated[int, typer.Argument(help="The turn's index in the report, from 0.")],
     role: Annotated[list[str] | None, typer.Option(help="As for score.")] = None,
     therapist: Annotated[str | None, typer.Option(help="As for score.")] = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Say why a turn got its scores: hits, their patterns, and what pulled how much."""
     from detector import batch
+    from models import ModelError
 
     try:
-        text = batch.explain(file, turn, roles=_read_roles(role or []), therapist=therapist)
-    except (DetectorError, OSError) as error:
+        request = batch.Request(
+            roles=_read_roles(role or []), therapist=therapist, checkpoint=checkpoint
+        )
+        text = batch.explain(file, turn, request)
+    except (DetectorError, ModelError, OSError) as error:
         _warn(f"{file}: {_said(error)}")
         unknown = isinstance(error, UnknownRole)
         raise typer.Exit(EXIT_NO_ROLES if unknown else EXIT_UNUSABLE) from None

@@ -203,7 +203,7 @@ def test_a_report_is_rendered_in_every_format(
 
 
 def test_explaining_a_turn_says_its_scores_and_their_reasons(write: Write) -> None:
-    text = explain(write("a.json"), 3, roles={}, therapist=None)
+    text = explain(write("a.json"), 3, Request())
     assert text.startswith("turn 3, client, cues 4\n")
     for part in ("scores", "rupture", "markers", "what pulled the scores up, in log-odds"):
         assert part in text
@@ -211,19 +211,19 @@ def test_explaining_a_turn_says_its_scores_and_their_reasons(write: Write) -> No
 
 def test_explaining_a_turn_without_scores_says_why(write: Write, dialogue: tuple[str, ...]) -> None:
     name = write("a.json", *dialogue, "T: ...")
-    assert explain(name, 12, roles={}, therapist=None).endswith("not scored: no words")
+    assert explain(name, 12, Request()).endswith("not scored: no words")
 
 
 @pytest.mark.parametrize("index", [-1, 12])
 def test_there_must_be_such_a_turn_to_explain(write: Write, index: int) -> None:
     with pytest.raises(IndexError):
-        explain(write("a.json"), index, roles={}, therapist=None)
+        explain(write("a.json"), index, Request())
 
 
 def test_explaining_a_bad_file_raises_its_error(tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(b"\x00\x01")
     with pytest.raises(UnknownFormat):
-        explain(str(tmp_path / "bad"), 0, roles={}, therapist=None)
+        explain(str(tmp_path / "bad"), 0, Request())
 
 
 def test_neither_a_request_nor_an_outcome_shows_names_or_speech() -> None:

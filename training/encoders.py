@@ -1,0 +1,95 @@
+"""The encoder that a run starts from: a folder, or a name on the hub that is already here."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.config import ConfigError, TrainConfig
+
+_MARKS = (("[CLS]", "[SEP]", "[PAD]"), ("<s>", "</s>", "<pad>"))
+"""Begin, end and padding as encoders' tokenizers name them: of BERT's kind, of RoBERTa's kind."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pre-trained encoder with its tokenizer. `sha256` is of its weights."""
+
+    model: Any = field(repr=False)
+    tokenizer_json: bytes = field(repr=False)
+    cls_id: int
+    sep_id: int
+    pad_id: int
+    sha256: str
+
+    def tokenizer(self) -> Any:
+        """The tokenizer, without padding or cutting of its own."""
+        return _tokenizer(self.tokenizer_json)
+
+
+def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -> Base:
+    """The encoder of this folder or name; nothing is fetched unless that is allowed.
+
+    Raises: ConfigError: not here, weights that are not safetensors, no `tokenizer.json`, no
+        begin and end marks, or turns that are too long for it.
+    """
+    from transformers import AutoModel
+    from transformers.utils import logging as library
+    from transformers.utils.hub import cached_file
+
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    offline = not allow_download
+    try:
+        tokenizer_file = cached_file(name, "tokenizer.json", local_files_only=offline)
+        model = AutoModel.from_pretrained(name, local_files_only=offline, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError("encoder.base", _absent(name, allow_download)) from error
+    if tokenizer_file is None:
+        raise ConfigError("encoder.base", _absent(name, allow_download))
+    content = Path(tokenizer_file).read_bytes()
+    marks = _marks(_tokenizer(content))
+    _check_length(model, config)
+    return Base(model, content, *marks, sha256=_hash(model))
+
+
+def _absent(name: str, allow_download: bool) -> str:
+    where = "it cannot be had" if allow_download else "it is not on this machine"
+    return (
+        f"{Path(name).name}: {where}, or has no model.safetensors and tokenizer.json: give its "
+        "folder (--base, RUPTURE_BASE), or --allow-download"
+    )
+
+
+def _tokenizer(content: bytes) -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(content.decode("utf-8"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _marks(tokenizer: Any) -> tuple[int, int, int]:
+    for names in _MARKS:
+        found = [tokenizer.token_to_id(name) for name in names]
+        if None not in found:
+            return found[0], found[1], found[2]
+    raise ConfigError("encoder.base", "its tokenizer has no begin, end and padding marks we know")
+
+
+def _check_length(model: Any, config: TrainConfig) -> None:
+    """Turn, context and three marks must fit into the encoder's positions."""
+    longest = config.encoder.max_tokens + config.encoder.context_tokens + 3
+    most = getattr(model.config, "max_position_embeddings", None)
+    if most is not None and longest > most:
+        raise ConfigError("encoder.max_tokens", f"{longest} with context, the encoder reads {most}")
+
+
+def _hash(model: Any) -> str:
+    """Of the weights, name by name."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().float().numpy().tobytes())
+    return digest.hexdigest()

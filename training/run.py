@@ -1,0 +1,83 @@
+"""A training run's folder: what is in it is whole, or is not there.
+
+Every phase is written beside its place and renamed into it, so that a kill at any moment leaves
+finished phases alone and unfinished ones to be taken up.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.config import ConfigError, TrainConfig, as_toml, flat, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder. What is in it under its own name is whole; parts lie in `.work`."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, config: TrainConfig, *, resume: bool) -> "Run":
+        """The folder of a new run, or of one that goes on.
+
+        Raises: ConfigError: there is a run already, or one with another configuration.
+        """
+        written = folder / "config.toml"
+        if is_main():
+            if not written.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                replace_text(written, as_toml(config))
+            elif not resume:
+                raise ConfigError(str(folder), "holds a run: --resume it, or name another folder")
+            hold_same(flat(read_config(written)), flat(config), "the run in this folder")
+        return cls(folder)
+
+    def work(self, phase: str) -> Path:
+        """Where a phase keeps what it needs to go on."""
+        return self.folder / ".work" / phase
+
+    def is_done(self, phase: str) -> bool:
+        """Whether the phase's checkpoint is there."""
+        return (self.folder / phase).is_dir()
+
+    def store(self, phase: str, write: Callable[[Path], None]) -> None:
+        """Writes the phase's folder whole or not at all, then drops its working files."""
+        if is_main():
+            part = self.work(f"{phase}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            write(part)
+            os.replace(part, self.folder / phase)
+            shutil.rmtree(self.work(phase), ignore_errors=True)
+        wait_for_all()
+
+
+def is_main() -> bool:
+    """Whether this is the first, or only, process of the run."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def wait_for_all() -> None:
+    """Holds until every process of a distributed run is here."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def hold_same(found: Mapping[str, Any], needed: Mapping[str, Any], whose: str) -> None:
+    """Holds what is found to what is needed, key by key. Raises: ConfigError: one differs."""
+    for key, value in needed.items():
+        if found.get(key) != value:
+            raise ConfigError(key, f"is {value!r} here and {found.get(key)!r} in {whose}")

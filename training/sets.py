@@ -1,0 +1,109 @@
+"""Which sessions each network of a run may see.
+
+Folds part the real sessions by group, source by source; noisy copies go where their session goes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import track
+
+from detector.markers import MarkerRules
+from training.augment import noisy_copies
+from training.config import ConfigError, TrainConfig
+from training.corpus import LabelledSession, TrainingDataError
+from training.examples import as_dataset, feature_names
+from training.rules import Example, fold_of, read_examples
+from training.sources import check_parted, load_sessions
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Data:
+    """All sessions as rows, and which of them are what.
+
+    `real` and `invented` are places of rows, `copies` the places of their noisy copies; `folds`
+    runs parallel to `real`, and is empty without cross-validation.
+    """
+
+    rows: "Dataset" = field(repr=False)
+    features: tuple[str, ...] = field(repr=False)
+    real: tuple[int, ...]
+    invented: tuple[int, ...]
+    folds: tuple[int, ...]
+    copies: Mapping[int, tuple[int, ...]] = field(repr=False)
+
+    def seen(self, fold: int | None) -> tuple[int, ...]:
+        """Real sessions that this fold's network may see; all of them for None."""
+        if fold is None:
+            return self.real
+        return tuple(p for p, f in zip(self.real, self.folds, strict=True) if f != fold)
+
+    def held(self, fold: int) -> tuple[int, ...]:
+        """Real sessions that this fold's network may not see."""
+        return tuple(p for p, f in zip(self.real, self.folds, strict=True) if f == fold)
+
+    def table(self, places: Sequence[int], column: str) -> list[Any]:
+        """Arrays of a column, of these sessions and their copies."""
+        wanted = [*places, *(c for place in places for c in self.copies.get(place, ()))]
+        return list(self.rows.select(wanted).with_format("numpy")[column])
+
+
+def read_data(config: TrainConfig) -> Data:
+    """Reads, checks and numbers the sessions.
+
+    Raises: TrainingDataError: no session, a label that nobody carries, a group that two folds
+        would share, or what training.sources and training.examples say.
+    """
+    sessions = load_sessions(config.data)
+    rules = MarkerRules()
+    examples = _read(sessions, rules, "Reading")
+    real = [ex for ex in examples if ex.is_real]
+    if not real:
+        raise TrainingDataError("there is no real session to train on: see [data]")
+    folds = _folds(real, config)
+    copied = [noisy_copies(session, config.augment, seed=config.seed) for session in sessions]
+    noisy = _read([copy for own in copied for copy in own], rules, "Reading noisy copies")
+    names = feature_names(examples)
+    n_copies = config.augment.copies
+    return Data(
+        rows=as_dataset([*examples, *noisy], names, soft=config.loss.soft),
+        features=names,
+        real=tuple(i for i, ex in enumerate(examples) if ex.is_real),
+        invented=tuple(i for i, ex in enumerate(examples) if not ex.is_real),
+        folds=folds,
+        copies={
+            i: tuple(range(start, start + n_copies))
+            for i, start in enumerate(range(len(examples), len(examples) + len(noisy), n_copies))
+        }
+        if n_copies
+        else {},
+    )
+
+
+def _read(sessions: Sequence[LabelledSession], rules: MarkerRules, what: str) -> list[Example]:
+    shown = track(sessions, what, console=Console(stderr=True), disable=not sessions)
+    return read_examples(shown, rules)
+
+
+def _folds(real: Sequence[Example], config: TrainConfig) -> tuple[int, ...]:
+    """A fold for each session, source by source, so that adding exports moves no AnnoMI session."""
+    if not config.n_folds:
+        return ()
+    found: dict[str, int] = {}
+    for source in dict.fromkeys(ex.session.source for ex in real):
+        own = [ex for ex in real if ex.session.source == source]
+        folds = fold_of(own, config.n_folds, config.fold_seed)
+        found |= {ex.session.session_id: fold for ex, fold in zip(own, folds, strict=True)}
+    if len(set(found.values())) < config.n_folds:
+        raise ConfigError("n_folds", "a fold would be empty: there are too few groups of sessions")
+    parts = {
+        f"fold {fold}": [ex.session for ex in real if found[ex.session.session_id] == fold]
+        for fold in range(config.n_folds)
+    }
+    check_parted(parts)
+    return tuple(found[ex.session.session_id] for ex in real)

@@ -1,0 +1,304 @@
+"""Trains the network: `rupture train config.toml --out RUN`.
+
+Read top to bottom: the run's folder, the data, the encoder, then three steps. The invented
+sessions alone come first (once, shared by all folds); then each fold goes on from there with the
+real sessions it may see and a fresh sample of invented ones each epoch, and scores the sessions
+it may not see; at last one network sees all real sessions.
+
+A run that was killed goes on with `--resume`: what is finished is kept, and inside a phase the
+last epoch's checkpoint is taken up. On several GPUs: `accelerate launch --no_python rupture
+train …`, or `accelerate launch -m training.train …`.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from detector.codebook import PILLARS, load_codebook
+from models.spec import ModelSpec
+from training.config import ConfigError, TrainConfig, read_config
+from training.corpus import RATINGS, TrainingDataError, told
+from training.examples import (
+    BEHAVIOUR,
+    LABELS,
+    TALK,
+    marker_columns,
+    missing_labels,
+    strategy_columns,
+)
+from training.run import Run, hold_same, is_main, replace_text
+from training.sets import Data, read_data
+
+if TYPE_CHECKING:
+    from models.network import RuptureModel
+    from training.batches import Collator, SessionPool
+    from training.encoders import Base
+
+PREDICTIONS = "predictions.safetensors"
+PRETRAINED = "pretrained"
+
+
+def make_spec(config: TrainConfig, data: Data, base: "Base", seen: Sequence[int]) -> ModelSpec:
+    """The contract of a network.
+
+    Features are measured on the invented sessions where there are any: all folds share them, and
+    no session that is scored has a part in them. Otherwise on the sessions that it sees.
+    """
+    from training.batches import scaling
+
+    means, scales = scaling(data.table(data.invented or seen, "features"))
+    return ModelSpec(
+        name=config.name,
+        codebook=load_codebook().version,
+        labels=LABELS,
+        markers=marker_columns(),
+        strategies=strategy_columns(),
+        pillars=PILLARS,
+        ratings=RATINGS,
+        features=data.features,
+        feature_means=means,
+        feature_scales=scales,
+        max_tokens=config.encoder.max_tokens,
+        context_tokens=config.encoder.context_tokens,
+        cls_id=base.cls_id,
+        sep_id=base.sep_id,
+        pad_id=base.pad_id,
+        tokenizer_sha256=hashlib.sha256(base.tokenizer_json).hexdigest(),
+    )
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """Everything that the phases of a run share."""
+
+    config: TrainConfig
+    run: Run
+    data: Data = field(repr=False)
+    base: "Base" = field(repr=False)
+
+    def phase(
+        self, name: str, seen: Sequence[int], pool: "SessionPool", epochs: int, seed: int
+    ) -> tuple["RuptureModel", "Collator"]:
+        """Trains one phase, from the pre-trained network where there is one."""
+        from training.batches import Collator, prepare
+        from training.phases import Phase, fit
+
+        spec = make_spec(self.config, self.data, self.base, seen)
+        sessions = prepare(self.data.rows, spec, self.base.tokenizer())
+        collator = Collator(sessions, spec, self.config.schedule.most_turns)
+        work = self.run.work(name)
+        phase = Phase(name, pool, epochs, seed, work, self.run.folder / "log.csv")
+        return fit(self._model(spec, seed), phase, collator, self.config), collator
+
+    def _model(self, spec: ModelSpec, seed: int) -> "RuptureModel":
+        """The network to begin with: pre-trained, or fresh over the base encoder."""
+        import torch
+
+        from models.network import RuptureConfig, RuptureModel, from_base
+
+        torch.manual_seed(seed)
+        if self.run.is_done(PRETRAINED):
+            folder = self.run.folder / PRETRAINED
+            model: RuptureModel = RuptureModel.from_pretrained(folder, local_files_only=True)
+            return model
+        heads: dict[str, Any] = {
+            name: list(getattr(spec, name))
+            for name in ("labels", "markers", "strategies", "pillars", "ratings")
+        }
+        config = RuptureConfig(
+            **heads,
+            talk=TALK,
+            behaviour=BEHAVIOUR,
+            n_features=len(spec.features),
+            n_members=self.config.network.n_members,
+            session_size=self.config.network.session_size,
+            feature_size=self.config.network.feature_size,
+            dropout=self.config.network.dropout,
+        )
+        return from_base(config, self.base.model)
+
+    def write(self, folder: Path, model: "RuptureModel", spec: ModelSpec) -> None:
+        """Weights, configuration, tokenizer and contract: what fine-tuning and publishing need."""
+        model.save_pretrained(folder)
+        (folder / "tokenizer.json").write_bytes(self.base.tokenizer_json)
+        (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+
+
+def pretrain(trainee: Trainee) -> None:
+    """The invented sessions alone; nothing where no epochs are asked for."""
+    from training.batches import SessionPool
+
+    config, data = trainee.config, trainee.data
+    if not config.schedule.pretrain_epochs or trainee.run.is_done(PRETRAINED):
+        return
+    if not data.invented:
+        raise ConfigError("schedule.pretrain_epochs", "no invented sessions: 0, or see [data]")
+    pool = SessionPool(
+        data.invented, seed=config.seed, copies=data.copies, share=config.augment.share
+    )
+    model, collator = trainee.phase(
+        PRETRAINED, data.invented, pool, config.schedule.pretrain_epochs, config.seed
+    )
+    trainee.run.store(PRETRAINED, lambda to: trainee.write(to, model, collator.spec))
+
+
+def train_fold(trainee: Trainee, fold: int | None) -> None:
+    """A fold's network, with its logits of the sessions it did not see; or the final one (None).
+
+    Raises: TrainingDataError: a label has no example among the sessions that it sees.
+    """
+    from training.batches import SessionPool
+
+    config, data = trainee.config, trainee.data
+    name = "final" if fold is None else f"fold-{fold}"
+    if trainee.run.is_done(name):
+        return
+    seen = data.seen(fold)
+    for label in missing_labels(data.rows.select([*seen, *data.invented])):
+        raise TrainingDataError(f"{name}: no turn is labelled {label}; add sessions that have it")
+    seed = config.seed + (config.n_folds if fold is None else fold)
+    pool = SessionPool(
+        seen,
+        data.invented,
+        config.schedule.invented_per_epoch,
+        seed=seed,
+        copies=data.copies,
+        share=config.augment.share,
+    )
+    model, collator = trainee.phase(name, seen, pool, config.schedule.epochs, seed)
+
+    def write(folder: Path) -> None:
+        trainee.write(folder, model, collator.spec)
+        if fold is not None:
+            _write_logits(folder / PREDICTIONS, model, collator, data.held(fold), {})
+
+    trainee.run.store(name, write)
+
+
+def _write_logits(
+    path: Path,
+    model: "RuptureModel",
+    collator: "Collator",
+    places: Sequence[int],
+    about: Mapping[str, str],
+) -> None:
+    from safetensors.numpy import save_file
+
+    from training.phases import predict
+
+    found = {
+        f"{collator.sessions[place].session_id}/{head}": np.ascontiguousarray(logits)
+        for place in places
+        for head, logits in predict(model, collator, place).items()
+    }
+    save_file(found, path, metadata=dict(about))
+
+
+def gather_predictions(run: Run, config: TrainConfig) -> None:
+    """All folds' logits in one file, with what tells the run apart."""
+    from safetensors.numpy import load_file, save_file
+
+    if not config.n_folds or not is_main():
+        return
+    found: dict[str, Any] = {}
+    for fold in range(config.n_folds):
+        found |= load_file(run.folder / f"fold-{fold}" / PREDICTIONS)
+    about = {
+        "seed": str(config.seed),
+        "n_folds": str(config.n_folds),
+        "fold_seed": str(config.fold_seed),
+        "config_sha256": hashlib.sha256((run.folder / "config.toml").read_bytes()).hexdigest(),
+    }
+    part = run.folder / f"{PREDICTIONS}.part"
+    save_file(found, part, metadata=about)
+    os.replace(part, run.folder / PREDICTIONS)
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    base: str | None = None,
+    resume: bool = False,
+    allow_download: bool = False,
+) -> None:
+    """The whole run.
+
+    Args:
+        config: what to train.
+        out: the run's folder.
+        base: folder of the encoder, where it is not to be looked for by its name.
+        resume: go on with the run in `out`; without one, start it.
+        allow_download: whether the encoder may be fetched from the hub.
+
+    Raises: TrainingDataError: see the steps.
+    """
+    from training.encoders import load_base
+
+    run = Run.open(out, config, resume=resume)
+    encoder = load_base(base or config.encoder.base, config, allow_download=allow_download)
+    _note_environment(run, encoder)
+    trainee = Trainee(config, run, read_data(config), encoder)
+    pretrain(trainee)
+    for fold in range(config.n_folds):
+        train_fold(trainee, fold)
+    gather_predictions(run, config)
+    if config.final:
+        train_fold(trainee, None)
+    if is_main():
+        shutil.rmtree(run.folder / ".work", ignore_errors=True)
+
+
+def _note_environment(run: Run, base: "Base") -> None:
+    """Writes what the run began with; a run that goes on is held to the same encoder."""
+    import torch
+    import transformers
+
+    if not is_main():
+        return
+    path = run.folder / "environment.json"
+    now = {"base_sha256": base.sha256}
+    if path.exists():
+        hold_same(json.loads(path.read_text("utf-8")), now, "the run in this folder")
+        return
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    about = {**now, **versions, "python": platform.python_version()}
+    replace_text(path, json.dumps(about, indent=1) + "\n")
+
+
+@told()
+def command(
+    config: Annotated[Path, typer.Argument(help="What to train, TOML.", exists=True)],
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    base: Annotated[
+        str | None, typer.Option(envvar="RUPTURE_BASE", help="Folder of the base encoder.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Other than in the file; 0: none.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Other than in the file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
+    allow_download: Annotated[
+        bool, typer.Option("--allow-download", help="Fetch the encoder from the hub.")
+    ] = False,
+) -> None:
+    """Train the network: pre-training, every fold, and the final one."""
+    changed = {"n_folds": folds, "seed": seed}
+    read = read_config(config, **{k: v for k, v in changed.items() if v is not None})
+    # Several GPUs are for `accelerate launch`; alone, the Trainer would split batches by rows.
+    if "LOCAL_RANK" not in os.environ:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    train(read, out, base=base, resume=resume, allow_download=allow_download)
+    typer.echo(str(out))
+
+
+if __name__ == "__main__":
+    typer.run(command)

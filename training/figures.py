@@ -97,8 +97,8 @@ def joined(pairs: Pairs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
 def _draws(n_sessions: int) -> Array:
     """How often each session is drawn: shape (N_RESAMPLES, n_sessions)."""
     rng = np.random.default_rng(_SEED)
-    shares = np.full(n_sessions, 1.0 / n_sessions)
-    return rng.multinomial(n_sessions, shares, size=N_RESAMPLES).astype(np.float64)
+    drawn = [rng.integers(n_sessions, size=n_sessions) for _ in range(N_RESAMPLES)]
+    return np.array([np.bincount(one, minlength=n_sessions) for one in drawn], dtype=np.float64)
 
 
 def _counts(n_sessions: int, owner: npt.NDArray[np.intp]) -> Iterator[Array]:

@@ -16,7 +16,7 @@ from detector.weights import Array, LinearModel
 from training.corpus import RATINGS
 from training.floors import Scores
 from training.predictions import FOLD_SEED, N_FOLDS
-from training.rules import Example, FitConfig, FittedRules, fit_ratings, fit_rules, fold_of
+from training.rules import Example, FitConfig, FittedRules, fit_rules, fold_of
 from training.weights import pattern_precision
 
 Prediction = TypeVar("Prediction")
@@ -94,16 +94,6 @@ def rate(ratings: Mapping[str, LinearModel], scores: Scores) -> dict[str, float]
     """A session's ratings from its turn scores, 1..5 by label."""
     row = summary_row(scores)
     return {label: float(np.clip(ratings[label].value([row])[0], 1.0, 5.0)) for label in RATINGS}
-
-
-def cross_rate(examples: Sequence[Example], scores: Sequence[Scores]) -> list[dict[str, float]]:
-    """Ratings from any scorer's cross-validated scores, fitted on the other folds."""
-    folds = fold_places(examples)
-    models = []
-    for number in range(N_FOLDS):
-        seen = [i for i, fold in enumerate(folds) if fold != number]
-        models.append(fit_ratings([examples[i] for i in seen], [scores[i] for i in seen]))
-    return [rate(models[fold], found) for fold, found in zip(folds, scores, strict=True)]
 
 
 def rules_markers(fold: RulesFold, ex: Example, scores: Scores) -> dict[str, Array]:

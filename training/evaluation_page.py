@@ -10,6 +10,7 @@ from typing import Any
 
 from detector.scoring import FITTED
 from training.evaluation_text import band_name, show
+from training.predictions import LABELS
 
 Record = Mapping[str, Any]
 
@@ -124,6 +125,7 @@ def as_html(record: Record) -> str:
         show=show,
         band_name=band_name,
         labels=FITTED,
+        every_label=LABELS,
         precision=[*dot_plots(record, names, "average_precision")],
         auroc=[*dot_plots(record, names, "auroc")],
         reliability=[*reliability_plots(record, names)],
@@ -145,10 +147,10 @@ def dot_plots(record: Record, names: Mapping[str, str], metric: str) -> Iterator
             continue
         first = next(iter(measured.values()))
         if metric == "auroc":
-            yield Plot(label, dots, 0.5, 1.0, None, "")
+            least = 0.5 if min(dot.low for dot in dots) >= 0.5 else 0.0
+            yield Plot(label, dots, least, 1.0, 0.5, "chance")
         else:
-            most = _round_up(max(dot.high for dot in dots))
-            yield Plot(label, dots, 0.0, most, first["n_true"] / first["n"], "base rate")
+            yield Plot(label, dots, 0.0, 1.0, first["n_true"] / first["n"], "base rate")
 
 
 def _dots(measured: Record, names: Mapping[str, str], metric: str) -> Iterator[Dot]:

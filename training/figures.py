@@ -33,7 +33,8 @@ class Figure:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
+        dash = " to " if self.low < 0 else "–"  # a dash before a minus would be read as one
+        return f"{self.value:.3f} ({self.low:.3f}{dash}{self.high:.3f})"
 
 
 @dataclass(frozen=True, slots=True)

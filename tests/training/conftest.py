@@ -1,12 +1,16 @@
 """Sessions small enough to fit in a second, shared by the tests of this room."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from detector.markers import MarkerRules
 from training.corpus import LabelledSession, load_synthetic
+from training.predictions import FILE, FOLD_SEED, N_FOLDS, columns
 from training.rules import Example, FitConfig, FittedRules, fit_rules, read_examples
 from training.weights import as_toml
 
@@ -37,3 +41,45 @@ def fitted(config: FitConfig, examples: list[Example]) -> FittedRules:
 @pytest.fixture(scope="session")
 def toml(config: FitConfig, examples: list[Example], fitted: FittedRules) -> str:
     return as_toml(fitted, examples, config, {"data": "a test", "date": "today"})
+
+
+MakeRun = Callable[..., Path]
+
+
+def write_run(
+    folder: Path,
+    examples: Sequence[Example],
+    *,
+    seed: int = 0,
+    about: dict[str, str] | None = None,
+    **changed: Any,
+) -> Path:
+    """A run's folder with predictions that know the labels a little.
+
+    `about` and `changed` (arrays by `SESSION_ID/head`, None to leave one out) take the place of
+    what would be right.
+    """
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, Any] = {}
+    for ex in examples:
+        for head, names in columns().items():
+            shape = (len(names),) if head == "ratings" else (len(ex.roles), len(names))
+            found = rng.normal(3.0 if head == "ratings" else -2.0, 1.0, shape)
+            for place, name in enumerate(names):
+                if head == "labels" and name in ex.targets:
+                    found[:, place] += 2.0 * ex.targets[name]
+            arrays[f"{ex.session.session_id}/{head}"] = found.astype(np.float32)
+    arrays = {key: array for key, array in (arrays | changed).items() if array is not None}
+    known = {"seed": str(seed), "n_folds": str(N_FOLDS), "fold_seed": str(FOLD_SEED)}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, folder / FILE, metadata={**known, "config_sha256": "0" * 64, **(about or {})})
+    (folder / "config.toml").write_text('[encoder]\nbase = "tiny"\n')
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_run() -> MakeRun:
+    """Writes a training run's folder: `make_run(folder, examples, seed=…)`."""
+    return write_run

@@ -1,7 +1,13 @@
+import datetime
+import hashlib
+import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,7 @@ from hypothesis import strategies as st
 from detector import Detector, Report, Role, UnknownRole, read_transcript
 from detector.pipeline import ATTENDANCE, LIMITS, code_version
 from detector.report import CLIENT_LABELS, LABELS, THERAPIST_LABELS
+from models import UnknownCheckpoint, registry
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +334,184 @@ def test_what_every_report_must_hold_holds_whatever_is_said(
     report = detector.analyze(make_transcript(*lines, times=times))
     check(report)
     assert "NaN" not in report.to_json()
+
+
+def scoring_toml(*, weight: float, flag: float) -> bytes:
+    """The shipped rules' weights with a network heard beside them, and another mark."""
+    toml = (files("detector") / "weights" / "rules.toml").read_text("utf-8")
+    toml = re.sub(r"^flag = .*$", f"flag = {flag}", toml, flags=re.MULTILINE)
+    heard = f'\\g<0>\n"network" = {{ weight = {weight}, mean = 0.0 }}'
+    return re.sub(r"^\[context\.\w+\.features\]$", heard, toml, flags=re.MULTILINE).encode()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny network of random weights, beside the rules, with a mark that many turns pass."""
+    return make_checkpoint("tiny-fused", scoring=scoring_toml(weight=4.0, flag=0.02))
+
+
+@pytest.fixture(scope="module")
+def networked(checkpoint: Path) -> Detector:
+    return Detector.load(str(checkpoint))
+
+
+@pytest.fixture(scope="module")
+def both(networked: Detector, make_transcript: Any, dialogue: tuple[str, ...]) -> Report:
+    return networked.analyze(make_transcript(*dialogue))
+
+
+def test_a_report_with_a_network_holds_what_every_report_must(both: Report, schema: Any) -> None:
+    check(both)
+    jsonschema.validate(json.loads(both.to_json()), schema)
+
+
+def test_a_report_names_the_checkpoint_its_hash_and_what_it_ran_on(
+    both: Report, checkpoint: Path
+) -> None:
+    made = both.provenance
+    assert (made.checkpoint, made.backend) == ("tiny-fused", "cpu")
+    sha256 = hashlib.sha256((checkpoint / "files.json").read_bytes()).hexdigest()
+    assert made.checkpoint_sha256 == sha256
+
+
+def test_the_rules_alone_are_had_by_name_and_where_no_checkpoint_is_in_use(
+    make_transcript: Any, dialogue: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced = Detector.load("rules").analyze(make_transcript(*dialogue))
+    assert (forced.provenance.checkpoint, forced.provenance.backend) == ("rules-1", None)
+    monkeypatch.setattr("detector.pipeline.list_checkpoints", lambda: ())
+    assert Detector.load().analyze(make_transcript(*dialogue)) == forced
+
+
+def test_the_checkpoint_in_use_is_the_one_that_is_loaded(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUPTURE_CHECKPOINTS", str(tmp_path))
+    shutil.copytree(checkpoint, tmp_path / "tiny-fused")
+    registry.register("tiny-fused", published=datetime.date(2026, 1, 1))
+    registry.use("tiny-fused")
+    read = read_transcript(b"T: How are you today?\nC: Fine, I guess.\n")
+    assert Detector.load().analyze(read).provenance.checkpoint == "tiny-fused"
+    assert Detector.load("rules").analyze(read).provenance.checkpoint == "rules-1"
+
+
+def test_an_unknown_checkpoint_is_refused_by_name() -> None:
+    with pytest.raises(UnknownCheckpoint, match="no-such-one"):
+        Detector.load("no-such-one")
+
+
+def test_the_network_changes_scores_and_its_share_is_told(
+    both: Report, make_transcript: Any, dialogue: tuple[str, ...]
+) -> None:
+    alone = Detector.load("rules").analyze(make_transcript(*dialogue))
+    assert [turn.scores for turn in both.turns] != [turn.scores for turn in alone.turns]
+    told = [one for turn in both.turns for one in turn.evidence if "network" in one.feature]
+    assert told
+    for one in told:
+        assert one.feature == f"network.{one.label}"
+        assert one.contribution == pytest.approx(4.0 * one.value)
+
+
+def test_a_flagged_turn_without_a_rule_for_its_kind_has_a_finding_of_the_network(
+    both: Report, networked: Detector
+) -> None:
+    kinds = networked.codebook.markers
+    flagged = {index for moment in both.moments for index in moment.turn_indexes}
+    n_found = 0
+    for turn in both.turns:
+        by_network = [one for one in turn.markers if one.source == "network"]
+        n_found += len(by_network)
+        if turn.index not in flagged:
+            assert by_network == []
+            continue
+        score = {k: turn.scores[k] or 0.0 for k in ("withdrawal", "confrontation")}
+        kind = max(score, key=lambda label: score[label])
+        of_kind = [one for one in turn.markers if kinds[one.marker].kind == kind]
+        assert of_kind, "a flagged turn says what it is flagged for"
+        for one in by_network:
+            assert of_kind == [one]
+            assert one.score == pytest.approx(score[kind])
+    assert n_found > 0
+
+
+def test_a_networks_finding_is_part_of_its_moment(both: Report) -> None:
+    found = {
+        (turn.index, one.marker)
+        for turn in both.turns
+        for one in turn.markers
+        if one.source == "network"
+    }
+    for index, marker in found:
+        moment = next(one for one in both.moments if index in one.turn_indexes)
+        assert marker in moment.markers
+
+
+def test_a_turn_that_is_abstained_from_is_left_so_by_the_network(
+    networked: Detector, make_transcript: Any
+) -> None:
+    lines = ("T: How are you?", "C: Fine.", "O: I am the sister.", "T: Well.", "C: [inaudible]")
+    report = networked.analyze(make_transcript(*lines))
+    check(report)
+    assert [bool(turn.abstained) for turn in report.turns] == [False, False, True, False, True]
+
+
+def test_talk_in_another_language_is_not_scored_with_a_network_either(
+    networked: Detector, make_transcript: Any
+) -> None:
+    talk = ("T: Wie geht es Ihnen heute denn so?", "C: Ich weiß nicht, was ich sagen soll.") * 6
+    report = networked.analyze(make_transcript(*talk))
+    assert all(turn.abstained for turn in report.turns)
+    assert report.moments == ()
+
+
+def test_the_same_input_and_checkpoint_give_the_same_bytes_in_two_processes(
+    checkpoint: Path, tmp_path: Path, dialogue: tuple[str, ...]
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(dialogue), "utf-8")
+    command = [sys.executable, "-m", "detector", "score", str(path), "--format", "json"]
+    made = [
+        subprocess.run(
+            [*command, "--checkpoint", str(checkpoint)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert made[0] == made[1]
+    assert json.loads(made[0])["provenance"]["checkpoint"] == "tiny-fused"
+
+
+def ran(path: Path, *arguments: str) -> list[str]:
+    """Modules of `rupture score` that it must not load, in a process where they are installed."""
+    unwanted = ("torch", "transformers", "sklearn", "datasets", "training")
+    code = (
+        f"import sys; sys.argv = ['rupture', 'score', {str(path)!r}, *{list(arguments)!r}]\n"
+        "from detector.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert not ended.code, ended.code\n"
+        f"print([name for name in {unwanted!r} if name in sys.modules])\n"
+        "import torch; print(float(torch.ones(1).sum()))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()[-2:]
+
+
+def test_scoring_imports_no_torch_though_it_is_installed_and_can_be_imported_after(
+    checkpoint: Path, tmp_path: Path, dialogue: tuple[str, ...]
+) -> None:
+    assert importlib.util.find_spec("torch")
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(dialogue), "utf-8")
+    for arguments in ((), ("--checkpoint", str(checkpoint))):
+        assert ran(path, *arguments) == ["[]", "1.0"]
+
+
+def test_a_process_that_has_torch_already_keeps_it() -> None:
+    code = (
+        "import torch, sys; from detector.markers import MarkerRules; MarkerRules(); "
+        "assert sys.modules['torch'] is torch"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

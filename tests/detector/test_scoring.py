@@ -11,6 +11,7 @@ from detector import scoring
 from detector.errors import CodebookError
 from detector.features import read_session
 from detector.markers import MarkerHit, MarkerRules
+from detector.network import NETWORK_LABELS, NetworkReading
 from detector.report import LABELS
 from detector.scoring import (
     FITTED,
@@ -144,25 +145,48 @@ def test_an_abstained_turn_scores_zero_and_counts_nowhere(score: Any) -> None:
     for label in LABELS:
         assert one.scores[label][3] == 0.0
         np.testing.assert_array_equal(one.scores[label], two.scores[label])
-    assert one.rating("withdrawal") == two.rating("withdrawal")
-    assert one.rating("withdrawal") == one.rating("withdrawal", [0, 1, 2])
+    long = ["T: Go on, please.", "C: Yes."] * LEAST_RATED
+    one = score(*long, "T: So.", "C: Why do you ask me that now?", abstained={21: "inaudible"})
+    two = score(*long, "T: So.", "C: Sorry.", abstained={21: "inaudible"})
+    assert one.rating("withdrawal") == two.rating("withdrawal") is not None
+    assert one.rating("withdrawal") == one.rating("withdrawal", range(21))
 
 
-def test_ratings_stay_on_the_scale_and_are_none_where_nothing_is_scored(score: Any) -> None:
-    scored = score("T: Hello there my friend.", "C: Yes.", abstained={0: "a reason"})
-    assert scored.rating("withdrawal") == 5.0
-    assert scored.rating("resolution") is None
-    assert scored.rating("withdrawal", [0]) is None
-    assert score("T: a", abstained={0: "a reason"}).rating("withdrawal") is None
+def talk(n_exchanges: int) -> list[str]:
+    return ["T: Hello there my friend.", "C: Yes."] * n_exchanges
+
+
+def test_ratings_stay_on_the_scale(score: Any) -> None:
+    assert score(*talk(LEAST_RATED)).rating("withdrawal") == 5.0
+
+
+@pytest.mark.parametrize("label", FITTED)
+def test_too_little_talk_has_no_rating(score: Any, label: str) -> None:
+    assert score(*talk(LEAST_RATED)).rating(label) is not None
+    assert score(*talk(LEAST_RATED - 1)).rating(label) is None
+    segment = list(range(2 * LEAST_RATED_OF_SEGMENT))
+    assert score(*talk(LEAST_RATED - 1)).rating(label, segment) is not None
+    assert score(*talk(LEAST_RATED - 1)).rating(label, segment[:-2]) is None
+
+
+def test_a_turn_that_is_abstained_from_makes_no_rating(score: Any) -> None:
+    scored = score(*talk(LEAST_RATED), abstained={1: "a reason"})
+    assert scored.rating("withdrawal") is None
+    assert scored.rating("contribution") is not None
 
 
 def test_what_nobody_could_show_has_no_rating(score: Any) -> None:
-    only_therapist = score("T: Hello there my friend.")
+    only_therapist = score(*("T: Hello there my friend.", "X: Hm.") * LEAST_RATED)
     assert only_therapist.rating("withdrawal") is None
-    assert only_therapist.rating("resolution") is not None
-    only_client = score("C: Yes.")
+    assert only_therapist.rating("contribution") is not None
+    only_client = score(*("C: Yes.", "X: Hm.") * LEAST_RATED)
     assert only_client.rating("contribution") is None
     assert only_client.rating("confrontation") is not None
+
+
+def test_nothing_is_mended_where_no_client_is_heard(score: Any) -> None:
+    only_therapist = score(*("T: Hello there my friend.", "X: Hm.") * LEAST_RATED)
+    assert only_therapist.rating("resolution") is None
 
 
 def test_a_summary_holds_mean_highest_and_count() -> None:
@@ -320,9 +344,115 @@ def test_every_score_is_a_probability_whatever_is_said(
         assert ((scored.scores[label] >= 0) & (scored.scores[label] <= 1)).all()
     for label in FITTED:
         rating = scored.rating(label)
-        assert (rating is not None) == any(who == ROLE_OF[label][0].upper() for who, _ in rows)
+        n_own = sum(turn.role is ROLE_OF[label] for turn in transcript.turns)
+        assert rating is None or n_own >= LEAST_RATED
         assert rating is None or 1.0 <= rating <= 5.0
 
 
 def test_a_repr_of_a_scored_session_shows_no_speech(score: Any) -> None:
     assert "canary" not in repr(score("C: canary canary"))
+
+
+def hearing(toml: str, *, weight: float = 2.0) -> bytes:
+    """The tiny weights with a network in the second step, and in the session's ratings."""
+    row = '"own" = { weight = 1.0, mean = 0.0 }'
+    heard = f'{row}\n"network" = {{ weight = {weight}, mean = -1.0 }}'
+    more = "".join(
+        RATING.format(label=label)
+        .replace("[ratings", "[session_ratings")
+        .replace(f'"{label}.highest" = {{ weight = 8.0', f'"network.{label}" = {{ weight = 1.0')
+        for label in FITTED
+    )
+    return (toml.replace(row, heard) + more).encode()
+
+
+def says(n_turns: int, logit: float, *, rating: float = 2.0) -> NetworkReading:
+    """A network that says the same of every turn."""
+    return NetworkReading(
+        {label: np.full(n_turns, logit) for label in NETWORK_LABELS},
+        {},
+        dict.fromkeys(FITTED, rating),
+    )
+
+
+@pytest.fixture(scope="module")
+def fused(rules: MarkerRules, make_transcript: Any, toml: str) -> Any:
+    """Scores lines with the tiny weights and a network that says `logit` of every turn."""
+
+    def fused(*lines: str, logit: float, **more: Any) -> ScoredSession:
+        read = read_session(make_transcript(*lines), rules)
+        said = says(len(lines), logit)
+        return score_session(
+            read, read_weights(hearing(toml)), rules.codebook, network=said, **more
+        )
+
+    return fused
+
+
+def log_odds(chance: float) -> float:
+    return math.log(chance / (1 - chance))
+
+
+def test_the_networks_log_odds_count_by_their_weight_beside_the_rules(
+    fused: Any, score: Any
+) -> None:
+    lines = ("T: Hello there my friend.", "C: Yes.")
+    alone, both = score(*lines).scores, fused(*lines, logit=0.25).scores
+    for label, index in (("withdrawal", 1), ("confrontation", 1), ("contribution", 0)):
+        moved = log_odds(both[label][index]) - log_odds(alone[label][index])
+        assert moved == pytest.approx(2.0 * (0.25 - -1.0))
+
+
+def test_a_network_lends_no_label_to_the_other_speaker_and_none_to_an_abstained_turn(
+    fused: Any,
+) -> None:
+    lines = ("T: Hello?", "C: Yes.", "T: So.", "C: No.")
+    scores = fused(*lines, logit=9.0, abstained={3: "inaudible"}).scores
+    assert scores["withdrawal"][0] == scores["contribution"][1] == 0.0
+    assert [scores[label][3] for label in LABELS] == [0.0] * 5
+
+
+def test_the_evidence_says_what_the_network_added(fused: Any) -> None:
+    evidence = fused("T: Hello there my friend.", "C: Yes.", logit=0.25).evidence(1)
+    network = {one.label: one for one in evidence if one.feature.startswith("network.")}
+    assert set(network) == {"withdrawal", "confrontation"}
+    for label, one in network.items():
+        assert (one.feature, one.value) == (f"network.{label}", 0.25)
+        assert one.contribution == pytest.approx(2.5)
+
+
+def test_a_network_that_speaks_against_a_label_is_no_evidence_for_it(fused: Any) -> None:
+    evidence = fused("T: Hello there my friend.", "C: Yes.", logit=-4.0).evidence(1)
+    assert evidence
+    assert not [one for one in evidence if one.feature.startswith("network.")]
+
+
+def test_evidence_of_the_words_counts_as_much_as_the_second_step_trusts_the_first(
+    rules: MarkerRules, make_transcript: Any, toml: str, score: Any
+) -> None:
+    lines = ("T: Hello there my friend.", "C: Yes.")
+    halved = toml.replace('"own" = { weight = 1.0', '"own" = { weight = 0.5')
+    read = read_session(make_transcript(*lines), rules)
+    half = score_session(read, read_weights(halved.encode()), rules.codebook).evidence(1)
+    full = score(*lines).evidence(1)
+    assert [one.feature for one in half] == [one.feature for one in full]
+    for one, other in zip(half, full, strict=True):
+        assert one.contribution == pytest.approx(other.contribution / 2)
+
+
+def test_a_session_is_rated_with_the_networks_rating_and_a_segment_without(
+    fused: Any, score: Any
+) -> None:
+    lines = talk(LEAST_RATED)
+    both = fused(*lines, logit=-1.0)
+    assert both.rating("withdrawal") == 1.5 + 2.0
+    # At its mean the network moves no score, so a segment is rated as by the rules alone.
+    assert both.rating("withdrawal", range(20)) == score(*lines).rating("withdrawal", range(20))
+
+
+def test_weights_that_need_a_network_are_not_used_without_one(
+    rules: MarkerRules, make_transcript: Any, toml: str
+) -> None:
+    read = read_session(make_transcript("T: a", "C: b"), rules)
+    with pytest.raises(CodebookError, match="fitted with a network, and there is none"):
+        score_session(read, read_weights(hearing(toml)), rules.codebook)

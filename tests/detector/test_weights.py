@@ -94,3 +94,33 @@ def test_the_shipped_weights_fit_the_shipped_codebook(rules: MarkerRules) -> Non
     for model in (*weights.own.values(), *weights.context.values(), *weights.ratings.values()):
         assert np.isfinite(model.weights).all()
         assert np.isfinite(model.means).all()
+
+
+def test_one_feature_of_a_linear_model_can_be_asked_for() -> None:
+    assert (MODEL.weight_of("a"), MODEL.weight_of("c")) == (2.0, 0.0)
+    assert MODEL.pull_of("a", 3.0) == MODEL.pulls([{"a": 3.0}])[0, 0] == 4.0
+    assert MODEL.pull_of("a", math.nan) == MODEL.pull_of("c", 3.0) == 0.0
+
+
+def test_weights_of_the_rules_need_no_network() -> None:
+    weights = read_weights(TOML.encode())
+    assert not weights.needs_network
+    assert weights.session_ratings == {}
+    assert not load_weights().needs_network
+
+
+def test_weights_that_hear_a_network_say_so() -> None:
+    second_step = MODEL_TABLE.format(step="context", label="withdrawal")
+    hears = second_step.replace('"said.few_words"', '"network"')
+    assert read_weights(TOML.replace(second_step, hears).encode()).needs_network
+
+
+def test_ratings_that_hear_a_network_are_read_beside_the_others() -> None:
+    more = "".join(MODEL_TABLE.format(step="session_ratings", label=label) for label in FITTED)
+    weights = read_weights((TOML + more).encode())
+    assert set(weights.session_ratings) == set(weights.ratings) == set(FITTED)
+
+
+def test_a_broken_scoring_file_of_a_checkpoint_is_named() -> None:
+    with pytest.raises(CodebookError, match=r"default/scoring\.toml"):
+        read_weights(b"", file="default/scoring.toml")

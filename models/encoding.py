@@ -138,10 +138,13 @@ def _token_ids(spec: ModelSpec, tokenizer: Any, texts: Sequence[str]) -> list[In
     """Each text's own ids, cut to the most that a turn may have."""
     found: list[IntArray] = []
     for start in range(0, len(texts), _AT_ONCE):
-        some = tokenizer.encode_batch_fast(
-            [*texts[start : start + _AT_ONCE]], add_special_tokens=False
-        )
-        found += [_cut(np.array(one.ids, dtype=np.int64), spec.max_tokens) for one in some]
+        # Half of a surrogate pair, as broken JSON leaves it, has no UTF-8: it counts as "?".
+        some = [
+            text.encode("utf-8", "replace").decode("utf-8")
+            for text in texts[start : start + _AT_ONCE]
+        ]
+        for one in tokenizer.encode_batch_fast(some, add_special_tokens=False):
+            found.append(_cut(np.array(one.ids, dtype=np.int64), spec.max_tokens))
     return found
 
 
@@ -183,7 +186,7 @@ def _cut(ids: IntArray, most: int) -> IntArray:
     if len(ids) <= most:
         return ids
     tail = most // 4
-    return np.concatenate([ids[: most - tail], ids[-tail:]])
+    return np.concatenate([ids[: most - tail], ids[len(ids) - tail :]])
 
 
 def _context(spec: ModelSpec, before: IntArray | None) -> IntArray:

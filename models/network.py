@@ -8,6 +8,7 @@ that few examples teach. Torch lives in this file alone; serving runs the export
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from models.errors import IncompatibleCheckpoint
+from models.errors import IncompatibleCheckpoint, UnknownCheckpoint
 from models.spec import ROLES
 
 HEADS = ("labels", "markers", "strategies", "pillars", "intensity", "talk", "behaviour")
@@ -193,10 +194,17 @@ class RuptureModel(PreTrainedModel):
     def from_pretrained(cls, *where: Any, **given: Any) -> Any:
         """As the library's, but in fp32, from safetensors, and without a call to any hub.
 
-        A checkpoint holds fp16 to be small; to train on it takes fp32. What is given wins.
+        A checkpoint holds fp16 to be small; to train on it takes fp32. What is given wins:
+        `local_files_only=False` lets the first argument be a name on a hub.
+
+        Raises: UnknownCheckpoint: no such folder. The library would look for it in its cache,
+            and on the way ask the hub who is asking, `local_files_only` or not.
         """
         ours = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
-        return super().from_pretrained(*where, **{**ours, **given})
+        given = {**ours, **given}
+        if given["local_files_only"] and not Path(where[0]).is_dir():
+            raise UnknownCheckpoint(str(where[0]))
+        return super().from_pretrained(*where, **given)
 
     def get_input_embeddings(self) -> nn.Module:
         """The base encoder's; LoRA and gradient checkpointing ask for them."""

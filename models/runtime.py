@@ -295,9 +295,17 @@ def _onnxruntime(path: Path, backend: str, threads: int | None) -> Graph:
     # Batches differ in shape: a plan of the memory for each would only pile up.
     options.enable_mem_pattern = False
     _read(path)
+    broken = (
+        raised.Fail,
+        raised.InvalidArgument,
+        raised.InvalidGraph,
+        raised.InvalidProtobuf,
+        raised.NotImplemented,
+        raised.RuntimeException,
+    )
     try:
         opened = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except (raised.Fail, raised.InvalidGraph, raised.InvalidProtobuf) as error:
+    except broken as error:
         raise CorruptCheckpoint(path.name, "it is no graph that can be run") from error
     names = [output.name for output in opened.get_outputs()]
     return lambda given: dict(zip(names, opened.run(names, dict(given)), strict=True))

@@ -5,6 +5,7 @@ that was trained on other features or another codebook gives numbers too, and th
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -81,7 +82,20 @@ def read_spec(text: str, *, file: str = "spec.json") -> ModelSpec:
     spec = ModelSpec(**{name: _typed(file, name, content[name], named[name]) for name in named})
     if not len(spec.features) == len(spec.feature_means) == len(spec.feature_scales):
         raise CorruptCheckpoint(file, "features, feature_means and feature_scales differ in length")
+    _hold_to_bounds(spec, file)
     return spec
+
+
+def _hold_to_bounds(spec: ModelSpec, file: str) -> None:
+    """Numbers that would only fail, or quietly mean nothing, in the middle of a session."""
+    least = {"max_tokens": 1, "context_tokens": 0, "cls_id": 0, "sep_id": 0, "pad_id": 0}
+    for name, bound in least.items():
+        if getattr(spec, name) < bound:
+            raise CorruptCheckpoint(file, f"{name} is below {bound}")
+    if not all(math.isfinite(mean) for mean in spec.feature_means):
+        raise CorruptCheckpoint(file, "feature_means holds one that is no number")
+    if not all(0 < scale < math.inf for scale in spec.feature_scales):
+        raise CorruptCheckpoint(file, "feature_scales holds one that is not above 0")
 
 
 def _typed(file: str, name: str, value: Any, kind: Any) -> Any:

@@ -193,7 +193,8 @@ def write_checkpoint(folder: Path, *, seed: int = 0, scoring: bytes = b"", **cha
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_tokenizer(folder / "tokenizer.json")
     spec = tiny_spec(**{"name": folder.name, "tokenizer_sha256": sha256, **changed})
-    model = tiny_model(spec, seed=seed)
+    # Weights that fp16 holds exactly: the graphs and the saved model are then one network.
+    model = tiny_model(spec, seed=seed).half().float()
     (folder / "spec.json").write_text(spec.to_json(), "utf-8")
     export_graphs(model, folder)
     model.half().save_pretrained(folder)
@@ -202,6 +203,18 @@ def write_checkpoint(folder: Path, *, seed: int = 0, scoring: bytes = b"", **cha
     (folder / "evaluation.json").write_text(json.dumps({}), "utf-8")
     registry.seal(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_spec() -> Callable[..., "ModelSpec"]:
+    """A spec of the real codebook: `make_spec(max_tokens=…, …)`."""
+    return tiny_spec
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Any]:
+    """A tiny random RuptureModel for a spec: `make_model(spec, seed=…, n_members=…)`."""
+    return tiny_model
 
 
 @pytest.fixture(scope="session")

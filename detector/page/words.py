@@ -87,7 +87,7 @@ MEASURES: Mapping[str, str] = {
 
 SOURCES: Mapping[str, str] = {
     "rule": "by its wording",
-    "network": "by the network, most from the words underlined",
+    "network": "by the network alone",
     "timing": "by the clock",
     "dialogue": "by its place in the talk",
 }

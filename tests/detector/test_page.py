@@ -245,3 +245,29 @@ def test_a_notebook_gets_the_whole_page_in_a_closed_frame(invented_report: Repor
 
 def test_a_page_of_four_hundred_turns_is_small(make_longer: Callable[[int], Report]) -> None:
     assert len(render(make_longer(400)).encode()) < 1_500_000
+
+
+def test_what_the_network_alone_found_is_marked_and_said_in_plain_words(
+    invented_report: Report,
+) -> None:
+    moment = invented_report.moments[0]
+    index = max(moment.turn_indexes, key=lambda i: invented_report.turns[i].scores["rupture"] or 0)
+    turn = invented_report.turns[index]
+    kind = "withdrawal" if moment.kind == "mixed" else moment.kind
+    marker = "denial" if kind == "withdrawal" else "rejects_intervention"
+    found = MarkerFinding(marker, 0.6, "bond", (Span(0, 3),), "network")
+    heard = dataclasses.replace(
+        turn, markers=(found,), evidence=(Evidence(kind, f"network.{kind}", 0.4, 1.3),)
+    )
+    turns = tuple(heard if one.index == index else one for one in invented_report.turns)
+    moments = (dataclasses.replace(moment, markers=(marker,)), *invented_report.moments[1:])
+    text = html.unescape(render(_with(invented_report, turns=turns, moments=moments)))
+    assert f"the network reads this turn as {kind}" in text.replace("The network", "the network")
+    assert "Found by the network alone." in text
+    assert re.search(rf"<mark[^>]*>{re.escape(turn.text[:3])}</mark>", text)
+
+
+def test_the_page_says_whether_a_network_had_a_part(invented_report: Report) -> None:
+    assert "network, on" not in render(invented_report)
+    made = dataclasses.replace(invented_report.provenance, backend="cpu")
+    assert "network, on cpu" in render(_with(invented_report, provenance=made))

@@ -4,10 +4,14 @@ The session's graph is traced the old way (`dynamo=False`): the newer exporter t
 the example for the length of every GRU.
 """
 
+import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +24,23 @@ SERVED = ("labels", "markers", "strategies", "pillars", "intensity", "ratings")
 """Heads that the session's graph gives; the others only help training."""
 
 OPSET = 17
+
+PRECISIONS = ("int8", "mixed", "weights8", "fp32")
+"""How the encoder's graph is stored and multiplied, fastest first.
+
+`int8`: weights (a scale a column), embeddings, and inputs (a scale a batch) in int8. `mixed`: the
+same, but the layers that suffer most as in `weights8`. `weights8`: weights and inputs in int8 with
+a scale for each 32 of them, embeddings in int8. `fp32`: as trained.
+Measured with MiniLM on 400 invented turns, cosine with fp32 (mean, least): int8 .989, .978;
+weights8 .9995, .9989. int8 takes 0.47 of the time of fp32, weights8 1.04, and both a quarter of
+the room (onnxruntime 1.32, AVX-512 VNNI). A scale a tensor for the weights gives .940: unusable.
+"""
+
+_SENSITIVE = re.compile(r"(?<!attention)/output/dense|/lin2|/mlp/Wo")
+"""The second layer of each feed-forward block, in BERT, DistilBERT and ModernBERT. Alone in int8,
+those of MiniLM's first three blocks cost as much cosine as the thirty others together."""
+
+_BLOCK = 32
 
 
 class _Session(nn.Module):
@@ -101,3 +122,80 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def write_encoder(fp32: Path, path: Path, precision: str) -> None:
+    """Rewrites an encoder's fp32 graph in another precision of PRECISIONS.
+
+    Raises: ValueError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}")
+    import onnx
+
+    graph = onnx.load(str(fp32))
+    if precision != "fp32":
+        dense = _dense(graph)
+        spared = [name for name in dense if precision == "weights8" or _SENSITIVE.search(name)]
+        keep = spared if precision != "int8" else []
+        with _unlogged():
+            graph = _rounded(graph, [name for name in dense if name not in keep])
+            if keep:
+                graph = _weights_alone(graph, keep)
+    onnx.save(graph, str(path))
+
+
+def _dense(graph: Any) -> list[str]:
+    """Nodes that multiply by weights; those of attention multiply two activations."""
+    weights = {one.name for one in graph.graph.initializer}
+    nodes = (node for node in graph.graph.node if node.op_type == "MatMul")
+    return [node.name for node in nodes if node.input[1] in weights]
+
+
+def _rounded(graph: Any, names: list[str]) -> Any:
+    """Embeddings, and the weights and inputs of these nodes, in int8."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    gathers = [node.name for node in graph.graph.node if node.op_type == "Gather"]
+    with TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        onnx.save(graph, str(before))
+        quantize_dynamic(
+            before,
+            after,
+            op_types_to_quantize=["MatMul", "Gather"],
+            nodes_to_quantize=[*names, *gathers],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+        return onnx.load(str(after))
+
+
+def _weights_alone(graph: Any, names: list[str]) -> Any:
+    """The weights of these nodes in int8 by blocks of 32, and their inputs too, row by row."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    others = [node.name for node in graph.graph.node if node.name not in names]
+    quantizer = MatMulNBitsQuantizer(
+        graph,
+        bits=8,
+        block_size=_BLOCK,
+        is_symmetric=True,
+        accuracy_level=4,
+        nodes_to_exclude=others,
+    )
+    quantizer.process()
+    return quantizer.model.model
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """The quantisers tell of every node they pass, and how else one might do it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

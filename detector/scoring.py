@@ -11,6 +11,7 @@ codebook, adjudicated, not from clinicians.
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,6 +42,14 @@ AnnoMI train, 1.5 and 10 turns gave the same for ruptures, and 1.5 more for reso
 LEAST_SHOWN = 0.1
 """Marker score from which a finding is reported. Broad patterns that are right one time in ten
 or less help the scorer, but shown alone they would cry wolf. A judgement."""
+
+LEAST_RATED = 10
+"""Scored turns of a speaker below which a session has no rating of what that speaker shows: one
+short answer would decide it. A judgement; 19 of AnnoMI's 103 sessions are that short, and rated
+all the same by our labels."""
+
+LEAST_RATED_OF_SEGMENT = 3
+"""The same for a segment of five minutes, in which few turns may be much talk. A judgement."""
 
 _MOST_EVIDENCE = 4
 _LEAST_PULL = 0.25
@@ -101,11 +110,16 @@ class ScoredSession:
     def rating(self, label: str, indexes: Sequence[int] | None = None) -> float | None:
         """The 3RS-style 1..5 for these turns, or for the session.
 
-        None where no turn is scored of the speaker who could show the label.
+        None where too little is scored of those who could show the label: fewer than
+        `LEAST_RATED` turns of the session, or `LEAST_RATED_OF_SEGMENT` of these. Resolution is
+        shown by two: by the therapist who mends, and by the client who comes back.
         """
         chosen = range(len(self.read.turns)) if indexes is None else indexes
         kept = [index for index in chosen if index not in self.abstained]
-        if not self.is_heard(label, kept):
+        least = LEAST_RATED if indexes is None else LEAST_RATED_OF_SEGMENT
+        shown_by = {ROLE_OF[label], Role.CLIENT} if label == "resolution" else {ROLE_OF[label]}
+        said = Counter(self.read.turns[index].role for index in kept)
+        if any(said[role] < least for role in shown_by):
             return None
         row = summary_row({name: values[kept] for name, values in self.scores.items()})
         model = self.weights.ratings[label]

@@ -15,6 +15,8 @@ from detector.network import NETWORK_LABELS, NetworkReading
 from detector.report import LABELS
 from detector.scoring import (
     FITTED,
+    LEAST_RATED,
+    LEAST_RATED_OF_SEGMENT,
     ROLE_OF,
     ScoredSession,
     context_rows,

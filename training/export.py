@@ -66,7 +66,7 @@ def export_graphs(model: RuptureModel, folder: Path) -> None:
     are free. The model comes back in the mode it was in.
     """
     was_training = model.training
-    model.eval()
+    model.train(False)
     try:
         _export_encoder(model, folder / "encoder.onnx")
         _export_session(model, folder / "session.onnx")
@@ -91,7 +91,7 @@ def _export_session(model: RuptureModel, path: Path) -> None:
     turns = {1: "n_turns"}
     axes = dict.fromkeys((*SESSION_INPUTS, *(head for head in heads if head != "ratings")), turns)
     _export(
-        _Session(model).eval(), (vectors, roles, features), path, [*SESSION_INPUTS], heads, axes
+        _Session(model).train(False), (vectors, roles, features), path, [*SESSION_INPUTS], heads, axes
     )
 
 

@@ -5,6 +5,7 @@ its group. They are read here once, and held to the sessions they are said to be
 other folds, or of other turns, gives figures that look fine and mean nothing.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ class RunPredictions:
 
     `logits` are by session id and head: shape (n_turns, n_columns), and (n_ratings,) for
     `ratings`, whose values are on the 1..5 scale of the coders. `about` is the file's own record:
-    seed, n_folds, fold_seed, config_sha256.
+    seed, n_folds, fold_seed, config_sha256; and its sha256, predictions_sha256.
     """
 
     name: str
@@ -105,6 +106,8 @@ def read_predictions(folder: Path, examples: Sequence[Example]) -> RunPrediction
             f"{expected[wrong[0]]}: train the run again with the same folds"
         )
     logits = {ex.session.session_id: dict(_heads(path, arrays, ex)) for ex in examples}
+    # An evaluation that carries this is known to be of these very predictions.
+    about["predictions_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     return RunPredictions(folder.resolve().name, about, logits)
 
 

@@ -1,11 +1,13 @@
 """Moments: ruptures with the repair that answers them.
 
-A moment is a stretch of client turns whose rupture score passes the threshold. The turns that
-follow, up to ten as in our codebook, are searched for an attempt to mend it and for the client
+A moment is a stretch of client turns whose rupture score passes the threshold, no longer than
+the five minutes that the 3RS codes at once, and parted where withdrawal turns to confrontation or
+back for good. The turns that follow, up to ten as in our codebook, are searched for an attempt to mend it and for the client
 coming back. An attempt and a return is repaired, an attempt alone partly, no attempt unrepaired:
 going on as if nothing had happened mends nothing (3RS; session rating 2 of the codebook).
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from detector.codebook import Codebook
 from detector.report import Moment
 from detector.scoring import ScoredSession
+from detector.segmentation import WINDOW_S, WINDOW_TURNS
 from detector.transcript import Role, Turn
 from detector.weights import Array
 
@@ -31,6 +34,10 @@ _RETURN_SHARE = 0.5
 _ONE_SIDED = 2.0
 """A moment is of one kind where that kind's scores sum to this many times the other's."""
 
+_LEAST_CHANGE = 2
+"""Flagged turns of the other kind from which the kind has changed for good. A judgement: one
+sharp answer in a withdrawal is a turn of it, two are a confrontation."""
+
 RESOLUTION_WORDS = {
     "repaired": "the client comes back to the work",
     "partly": "no clear return of the client is seen",
@@ -48,15 +55,17 @@ class _Repair:
 
     @property
     def resolution(self) -> str:
+        """One of `RESOLUTION_WORDS`: by whether there was an attempt, and the client came back."""
         if not self.turn_indexes:
             return "unrepaired"
         return "repaired" if self.returned else "partly"
 
 
 def find_moments(scored: ScoredSession) -> tuple[Moment, ...]:
-    """The session's moments, in order of time."""
+    """The session's moments, in order of time; every flagged turn is in exactly one."""
     turns, threshold = scored.read.turns, scored.weights.flag_threshold
-    found = list(stretches(turns, scored.scores["rupture"], threshold, scored.abstained))
+    whole = stretches(turns, scored.scores["rupture"], threshold, scored.abstained)
+    found = [part for stretch in whole for part in _parts(scored, stretch)]
     ends = [*(stretch[0].index for stretch in found), len(turns)][1:]
     return tuple(_moment(scored, own, until) for own, until in zip(found, ends, strict=True))
 
@@ -87,6 +96,44 @@ def stretches(
         quiet = 0
     if stretch:
         yield stretch
+
+
+def _parts(scored: ScoredSession, stretch: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """The stretch, parted where its kind changes for good and where five minutes are over."""
+    for part in _by_kind(scored, stretch):
+        yield from _by_length(part)
+
+
+def _by_kind(scored: ScoredSession, stretch: Sequence[Turn]) -> list[list[Turn]]:
+    """Runs of one kind. A turn of neither goes on with the run; so does a change too short."""
+    parts: list[list[Turn]] = [[]]
+    kind = "mixed"
+    for leaning, group in itertools.groupby(stretch, key=lambda turn: _kind(scored, (turn.index,))):
+        run = list(group)
+        if leaning not in ("mixed", kind) and len(run) >= _LEAST_CHANGE:
+            if kind != "mixed":
+                parts.append([])
+            kind = leaning
+        parts[-1] += run
+    return parts
+
+
+def _by_length(part: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """The part in pieces in which no turn starts five minutes after the first; as segments are."""
+    piece: list[Turn] = []
+    for turn in part:
+        if piece and _is_over(piece[0], turn):
+            yield piece
+            piece = []
+        piece.append(turn)
+    if piece:
+        yield piece
+
+
+def _is_over(first: Turn, turn: Turn) -> bool:
+    if first.start_s is None or turn.start_s is None:
+        return turn.index - first.index >= WINDOW_TURNS
+    return turn.start_s - first.start_s >= WINDOW_S
 
 
 def _moment(scored: ScoredSession, stretch: Sequence[Turn], until: int) -> Moment:

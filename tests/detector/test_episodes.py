@@ -3,12 +3,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detector.episodes import REACH_TURNS, RESOLUTION_WORDS, find_moments, pillar_shares, stretches
 from detector.features import read_session
 from detector.markers import MarkerRules
 from detector.report import LABELS, MarkerFinding, Moment
 from detector.scoring import FITTED, ScoredSession
+from detector.segmentation import WINDOW_S
 from detector.weights import LinearModel, Weights
 
 NOTHING = LinearModel(0.0, (), np.zeros(0), np.zeros(0))
@@ -47,12 +50,13 @@ def scored(rules: MarkerRules, make_transcript: Any) -> Any:
         abstained: tuple[int, ...] = (),
         short: tuple[int, ...] = (),
         n_turns: int = 30,
+        is_timed: bool = True,
         **scores: dict[int, float],
     ) -> ScoredSession:
         lines = [
             f"{'C' if n % 2 else 'T'}: {'mhm' if n in short else LONG}" for n in range(n_turns)
         ]
-        times = [(4.0 * n, 4.0 * n + 3) for n in range(n_turns)]
+        times = [(4.0 * n, 4.0 * n + 3) for n in range(n_turns)] if is_timed else None
         read = read_session(make_transcript(*lines, times=times), rules)
         values = {label: np.zeros(n_turns) for label in LABELS}
         for label, by_turn in scores.items():
@@ -166,6 +170,65 @@ def test_one_unflagged_client_turn_does_not_part_a_moment_and_two_do(scored: Any
     assert only(scored(withdrawal={5: 0.9, 9: 0.9})).turn_indexes == (5, 9)
     parts = find_moments(scored(withdrawal={5: 0.9, 11: 0.9}))
     assert [moment.turn_indexes for moment in parts] == [(5,), (11,)]
+
+
+def turns_of(session: ScoredSession) -> list[tuple[int, ...]]:
+    return [moment.turn_indexes for moment in find_moments(session)]
+
+
+def test_a_moment_parts_where_its_kind_changes_for_good(scored: Any) -> None:
+    away, against = dict.fromkeys((1, 3, 5), 0.9), dict.fromkeys((7, 9), 0.9)
+    moments = find_moments(scored(withdrawal=away, confrontation=against))
+    assert [moment.turn_indexes for moment in moments] == [(1, 3, 5), (7, 9)]
+    assert [moment.kind for moment in moments] == ["withdrawal", "confrontation"]
+
+
+def test_a_kind_that_comes_back_parts_again(scored: Any) -> None:
+    away, against = dict.fromkeys((1, 3, 9, 11), 0.9), dict.fromkeys((5, 7), 0.9)
+    assert turns_of(scored(withdrawal=away, confrontation=against)) == [(1, 3), (5, 7), (9, 11)]
+
+
+@pytest.mark.parametrize("sharp", [1, 5, 11])
+def test_one_turn_of_another_kind_parts_nothing(scored: Any, sharp: int) -> None:
+    away = {index: 0.9 for index in (1, 3, 5, 7, 9, 11) if index != sharp}
+    assert turns_of(scored(withdrawal=away, confrontation={sharp: 0.9})) == [(1, 3, 5, 7, 9, 11)]
+
+
+def test_a_turn_of_no_kind_goes_on_with_the_one_before(scored: Any) -> None:
+    away, against = {1: 0.9, 3: 0.9, 5: 0.6}, {5: 0.6, 7: 0.9, 9: 0.9}
+    assert turns_of(scored(withdrawal=away, confrontation=against)) == [(1, 3, 5), (7, 9)]
+
+
+def test_no_turn_of_a_moment_starts_five_minutes_after_its_first(scored: Any) -> None:
+    session = scored(n_turns=240, withdrawal=dict.fromkeys(range(1, 240, 2), 0.9))
+    moments = find_moments(session)
+    assert [moment.turn_indexes[0] for moment in moments] == [1, 77, 153, 229]
+    turns = session.read.turns
+    for moment in moments:
+        starts = [turns[index].start_s for index in moment.turn_indexes]
+        assert starts[-1] - starts[0] < WINDOW_S
+
+
+def test_without_a_clock_a_moment_is_as_long_as_a_segment(scored: Any) -> None:
+    session = scored(n_turns=100, withdrawal=dict.fromkeys(range(1, 100, 2), 0.9), is_timed=False)
+    assert [moment.turn_indexes[0] for moment in find_moments(session)] == [1, 41, 81]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((0.0, 0.6, 0.9)), st.sampled_from((0.0, 0.6, 0.9)))),
+    st.booleans(),
+)
+def test_every_flagged_turn_is_in_exactly_one_moment(
+    scored: Any, rows: list[tuple[float, float]], is_timed: bool
+) -> None:
+    session = scored(
+        n_turns=2 * len(rows) + 1,
+        withdrawal={2 * place + 1: away for place, (away, _) in enumerate(rows)},
+        confrontation={2 * place + 1: against for place, (_, against) in enumerate(rows)},
+        is_timed=is_timed,
+    )
+    flagged = [2 * place + 1 for place, row in enumerate(rows) if max(row) >= 0.5]
+    assert [index for moment in turns_of(session) for index in moment] == flagged
 
 
 def test_turns_that_are_abstained_from_neither_strain_nor_mend(scored: Any) -> None:

@@ -7,19 +7,18 @@ reaches another machine, and nothing is ever unpickled.
 """
 
 import functools
-import hashlib
-import json
 import os
 import re
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import CorruptCheckpoint, RegistryError, UnknownCheckpoint
+from models.errors import RegistryError, UnknownCheckpoint
+from models.sealing import seal as seal
+from models.sealing import verify, write_whole
 from models.spec import ModelSpec, read_spec
 
 if TYPE_CHECKING:
@@ -29,12 +28,7 @@ SETTING = "RUPTURE_CHECKPOINTS"
 """Environment variable with a folder of your own; its `registry.toml` is the one that is written
 then. `rupture models` and `rupture publish` need it where the package cannot be written."""
 
-NEEDED = ("spec.json", "tokenizer.json", "encoder.onnx", "session.onnx", "scoring.toml")
-"""Files without which a checkpoint cannot score; the others are for people and for training."""
-
-_PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEAD = (
     "# Which checkpoints there are, and which is in use. "
     "`rupture publish` and `rupture models` write it.\n"
@@ -191,86 +185,6 @@ def register(name: str, *, published: date, root: Path | None = None) -> Entry:
     return entry
 
 
-def seal(folder: Path) -> str:
-    """Writes `files.json`, the sha256 of every other file; returns the sha256 of it.
-
-    Raises: CorruptCheckpoint: a file is missing, or one is a pickle.
-    """
-    names = sorted(path.name for path in _files(folder) if path.name != "files.json")
-    listed = {name: _sha256(folder / name) for name in names}
-    _write(folder / "files.json", json.dumps(listed, indent=1) + "\n")
-    return verify(folder)
-
-
-def verify(folder: Path, *, sha256: str | None = None) -> str:
-    """Holds a folder to its list of files, and the list to its sha256. Returns that.
-
-    Args:
-        folder: of a checkpoint.
-        sha256: that `files.json` must have; None where nobody knows.
-
-    Raises:
-        UnknownCheckpoint: no such folder.
-        CorruptCheckpoint: a file is missing, changed, of a pickle, or not in the list.
-    """
-    if not folder.is_dir():
-        raise UnknownCheckpoint(str(folder))
-    listed, found = _listed(folder)
-    if sha256 not in (None, found):
-        raise CorruptCheckpoint("files.json", "it is not the one that was published")
-    there = {path.name for path in _files(folder)} - {"files.json"}
-    if missing := sorted({*NEEDED, *listed} - there):
-        raise CorruptCheckpoint(missing[0], "it is missing")
-    if unlisted := sorted(there - set(listed)):
-        raise CorruptCheckpoint(unlisted[0], "files.json does not list it")
-    for name, expected in listed.items():
-        if _sha256(folder / name) != expected:
-            raise CorruptCheckpoint(name, "its sha256 is not the one in files.json")
-    return found
-
-
-def _listed(folder: Path) -> tuple[dict[str, str], str]:
-    """The list of files, and its sha256."""
-    try:
-        content = (folder / "files.json").read_bytes()
-        listed: Any = json.loads(content)
-    except OSError as error:
-        raise CorruptCheckpoint("files.json", "it is missing or cannot be read") from error
-    except ValueError as error:
-        raise CorruptCheckpoint("files.json", "it is not JSON") from error
-    if not isinstance(listed, dict) or not all(
-        isinstance(value, str) and _SHA256.fullmatch(value) for value in listed.values()
-    ):
-        raise CorruptCheckpoint("files.json", "it does not give a sha256 for each file")
-    return listed, hashlib.sha256(content).hexdigest()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The folder's files, none of them a pickle; hidden ones are the system's, not ours."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if not path.is_file():
-            raise CorruptCheckpoint(path.name, "it is not a file")
-        if path.suffix.lower() in _PICKLES:
-            raise CorruptCheckpoint(path.name, "pickled weights can run code and are refused")
-        if path.suffix == ".safetensors" and not _is_safetensors(path):
-            raise CorruptCheckpoint(path.name, "it is no safetensors file, whatever its name says")
-        yield path
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether it begins with the length of a JSON header and that header; a pickle does not."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return 2 <= length <= path.stat().st_size - 8 and file.read(1) == b"{"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _roots() -> tuple[Path, ...]:
     """Folders of checkpoints, yours first; the first is the one whose registry is written."""
     own = os.environ.get(SETTING)
@@ -320,22 +234,7 @@ class _Registry:
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            _write(self.root / "registry.toml", "".join(lines))
+            write_whole(self.root / "registry.toml", "".join(lines))
         except OSError as error:
             reason = f"it cannot be written: name a folder of your own in {SETTING}"
             raise RegistryError(self.file, reason) from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file beside its place, then moves it there in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:  # also when interrupted: no half file stays behind
-        os.unlink(name)
-        raise

@@ -9,8 +9,7 @@ TOLERANCE; an int8 encoder rounds by what else is in a batch, so it agrees only 
 import hashlib
 import math
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.backends import BACKENDS, Graph, open_graph
 from models.encoding import (
     EncodedSession,
     FloatArray,
@@ -26,19 +26,17 @@ from models.encoding import (
     load_tokenizer,
     token_batches,
 )
-from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, MissingBackend
+from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.spec import ModelSpec, read_spec
-
-BACKENDS = ("cpu", "cuda", "openvino")
 
 TOLERANCE = 1e-3
 """Most that a logit may differ between backends and torch, all in fp32. Stated for what adds up
 over six layers and a long session; the tests' small networks agree to 1e-5."""
 
 AROUND_TURNS = 64
-"""Turns to either side that `word_effects` runs the session's graph over. What is farther moves
-a turn's logits by less than is shown; without an end, a word of a long session would cost as
-much as the session. A judgement."""
+"""Turns to either side that `word_effects` runs the session's graph over. Without
+an end, a word of a long session would cost as much as the session. A judgement: the GRU's memory
+of one turn fades long before."""
 
 MOST_WORDS = 128
 """Words of a turn that are left out one by one; of a longer turn, runs of words are. A
@@ -46,9 +44,6 @@ judgement: it bounds what explaining one endless turn can cost."""
 
 HEADS = ("labels", "markers", "strategies", "pillars", "intensity")
 """The session graph's outputs by turn; `ratings` is its output by session."""
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-Graph = Callable[[Arrays], dict[str, FloatArray]]
 
 
 @dataclass(frozen=True)
@@ -252,20 +247,18 @@ def open_network(folder: Path, *, backend: str = "cpu", threads: int | None = No
     if found != spec.tokenizer_sha256:
         raise IncompatibleCheckpoint("tokenizer.json", found[:12], spec.tokenizer_sha256[:12])
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    start = _openvino if backend == "openvino" else _onnxruntime
-    encoder, session = _graph_files(folder, backend)
-    network = Network(
-        spec, backend, tokenizer, start(encoder, backend, threads), start(session, "cpu", threads)
-    )
+    encoder = open_graph(_encoder_file(folder, backend), backend=backend, threads=threads)
+    # The session's graph is small and goes step by step: a GPU would only wait in it.
+    beside = "cpu" if backend == "cuda" else backend
+    session = open_graph(folder / "session.onnx", backend=beside, threads=threads)
+    network = Network(spec, backend, tokenizer, encoder, session)
     _check_graphs(network)
     return network
 
 
-def _graph_files(folder: Path, backend: str) -> tuple[Path, Path]:
-    """The session's graph is small and runs step by step: a GPU would only wait in it."""
+def _encoder_file(folder: Path, backend: str) -> Path:
     half = folder / "encoder-fp16.onnx"
-    encoder = half if backend == "cuda" and half.is_file() else folder / "encoder.onnx"
-    return encoder, folder / "session.onnx"
+    return half if backend == "cuda" and half.is_file() else folder / "encoder.onnx"
 
 
 def _read(path: Path) -> bytes:
@@ -273,81 +266,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CorruptCheckpoint(path.name, "it is missing or cannot be read") from error
-
-
-def _onnxruntime(path: Path, backend: str, threads: int | None) -> Graph:
-    try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as raised
-    except ImportError as error:
-        raise MissingBackend("onnxruntime", "cuda" if backend == "cuda" else "") from error
-    # TF32 would round the GPU's fp32 to ten bits, beyond our tolerance.
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if backend == "cuda":
-        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise MissingBackend("onnxruntime-gpu", "cuda")
-        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": 0}))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised; the log would say it twice
-    options.use_deterministic_compute = True
-    # Batches differ in shape: a plan of the memory for each would only pile up.
-    options.enable_mem_pattern = False
-    _read(path)
-    broken = (
-        raised.Fail,
-        raised.InvalidArgument,
-        raised.InvalidGraph,
-        raised.InvalidProtobuf,
-        raised.NotImplemented,
-        raised.RuntimeException,
-    )
-    try:
-        opened = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except broken as error:
-        raise CorruptCheckpoint(path.name, "it is no graph that can be run") from error
-    names = [output.name for output in opened.get_outputs()]
-    return lambda given: dict(zip(names, opened.run(names, dict(given)), strict=True))
-
-
-def _silent_openvino() -> Any:
-    """The library, without its telemetry: importing it would report that to its makers.
-
-    Where the package that reports cannot be imported, the library goes on with a stub.
-    """
-    reporter = "openvino_telemetry"
-    known = sys.modules.get(reporter)
-    sys.modules[reporter] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingBackend("openvino", "openvino") from error
-    finally:
-        del sys.modules[reporter]
-        if known is not None:
-            sys.modules[reporter] = known
-    return openvino
-
-
-def _openvino(path: Path, backend: str, threads: int | None) -> Graph:
-    openvino = _silent_openvino()
-    # By itself it takes bf16 where the processor has it, beyond our tolerance.
-    hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-    if threads:
-        hints["INFERENCE_NUM_THREADS"] = threads
-    _read(path)
-    try:
-        compiled = openvino.Core().compile_model(str(path), "CPU", hints)
-    except RuntimeError as error:
-        raise CorruptCheckpoint(path.name, "it is no graph that can be run") from error
-    names = [output.get_any_name() for output in compiled.outputs]
-
-    def run(given: Arrays) -> dict[str, FloatArray]:
-        found = compiled(dict(given))
-        return {name: np.array(found[name], dtype=np.float32) for name in names}
-
-    return run
 
 
 def _check_graphs(network: Network) -> None:

@@ -46,7 +46,8 @@ class PreparedSession:
 
 def prepare(dataset: "Dataset", spec: ModelSpec, tokenizer: Any) -> list[PreparedSession]:
     """Encodes the rows of training.examples.as_dataset, in order."""
-    return [_prepared(row, spec, tokenizer) for row in dataset.with_format("numpy")]
+    # Not in the library's numpy format: it makes float32 of a feature before it is scaled.
+    return [_prepared(row, spec, tokenizer) for row in dataset]
 
 
 def _prepared(row: Mapping[str, Any], spec: ModelSpec, tokenizer: Any) -> PreparedSession:

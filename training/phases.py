@@ -63,7 +63,7 @@ def fit(model: RuptureModel, phase: Phase, collator: Collator, config: TrainConf
     """
     _prepare_encoder(model, config)
     if config.encoder.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     arguments = _arguments(phase, config)
     with _bar(phase) as bar:
         trainer = Trainer(
@@ -234,6 +234,10 @@ class _Log(TrainerCallback):
 
     def __init__(self, phase: Phase) -> None:
         self.phase = phase
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
+        control.should_log = True  # or a phase of few steps would leave no line
+        return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
         if "loss" not in logs:

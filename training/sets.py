@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -50,7 +51,7 @@ class Data:
     def table(self, places: Sequence[int], column: str) -> list[Any]:
         """Arrays of a column, of these sessions and their copies."""
         wanted = [*places, *(c for place in places for c in self.copies.get(place, ()))]
-        return list(self.rows.select(wanted).with_format("numpy")[column])
+        return [np.asarray(table) for table in self.rows.select(wanted)[column]]
 
 
 def read_data(config: TrainConfig) -> Data:

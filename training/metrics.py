@@ -74,13 +74,18 @@ def balanced_accuracy(truth: Array, scores: Array, counts: Array) -> Array:
 
 
 def best_threshold(truth: Array, scores: Array) -> float:
-    """The score from which flagging gives the best balanced accuracy; .5 with one class only."""
+    """The score from which flagging gives the best balanced accuracy; .5 with one class only.
+
+    It lies halfway to the next lower score: at the score itself, a true unit elsewhere that
+    scores a little lower would be missed for nothing.
+    """
     right, total = _above(truth, scores, np.ones((1, len(truth))))
     n_true, n_false = right[0, -1], total[0, -1] - right[0, -1]
     if not (n_true and n_false):
         return 0.5
-    gain = right[0] / n_true - (total[0] - right[0]) / n_false
-    return float(np.unique(scores)[::-1][np.argmax(gain)])
+    place = int(np.argmax(right[0] / n_true - (total[0] - right[0]) / n_false))
+    distinct = np.unique(scores)[::-1]
+    return float(distinct[place : place + 2].mean())
 
 
 def brier(truth: Array, scores: Array, counts: Array) -> Array:

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.codebook import load_codebook
 from detector.markers import MarkerRules
-from training.corpus import LabelledSession, load_synthetic
+from detector.scoring import FITTED
+from training.corpus import RATINGS, LabelledSession, load_synthetic
+from training.evaluation import Question, Scorer, evaluate
 from training.predictions import FILE, FOLD_SEED, N_FOLDS, columns
 from training.rules import Example, FitConfig, FittedRules, fit_rules, read_examples
+from training.subgroups import subgroups
 from training.weights import as_toml
 
 
@@ -44,6 +48,7 @@ def toml(config: FitConfig, examples: list[Example], fitted: FittedRules) -> str
 
 
 MakeRun = Callable[..., Path]
+MakeScorer = Callable[..., Scorer]
 
 
 def write_run(
@@ -83,3 +88,49 @@ def write_run(
 def make_run() -> MakeRun:
     """Writes a training run's folder: `make_run(folder, examples, seed=…)`."""
     return write_run
+
+
+def scorer(
+    id_: str, examples: Sequence[Example], knows: float, *, whole: bool = True, marked: bool = False
+) -> Scorer:
+    """A scorer that knows the labels to some degree, 0..1."""
+    rng = np.random.default_rng(5)
+    scores = [
+        {
+            label: np.clip(
+                0.05 + knows * 0.8 * ex.targets[label] + 0.1 * rng.random(len(ex.roles)), 0, 1
+            )
+            for label in FITTED
+        }
+        for ex in examples
+    ]
+    ratings = [{name: 1.0 + 3 * rng.random() for name in RATINGS} for _ in examples]
+    names = load_codebook().markers
+    marks = [{name: np.zeros(len(ex.roles)) for name in names} for ex in examples]
+    return Scorer(
+        id_,
+        id_.title(),
+        "invented",
+        scores,
+        ratings if whole else None,
+        marks if marked else None,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_scorer() -> MakeScorer:
+    """Makes a scorer of invented numbers: `make_scorer(id, examples, knows, whole=…)`."""
+    return scorer
+
+
+@pytest.fixture(scope="session")
+def record(examples: list[Example]) -> dict[str, Any]:
+    """The evaluation of a floor and of a scorer that knows the labels, four sessions for dev."""
+    real = [
+        dataclasses.replace(ex, session=dataclasses.replace(ex.session, split=split))
+        for ex, split in zip(examples[:7], ["train"] * 3 + ["dev"] * 4, strict=True)
+    ]
+    scorers = [scorer("floor", real, 0.1, whole=False), scorer("best", real, 1.0, marked=True)]
+    asked = [Question("best", "floor"), Question("best", "absent")]
+    how = {"n_invented": 2, "runs": [], "left_out": []}
+    return evaluate(real, scorers, subgroups(real, {}), asked, how)

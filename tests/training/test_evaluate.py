@@ -1,205 +1,175 @@
-import dataclasses
-import math
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from detector.markers import MarkerRules
-from detector.scoring import FITTED
-from detector.weights import LinearModel
-from training import evaluate
-from training.corpus import RATINGS, load_synthetic
-from training.evaluate import (
-    Figure,
-    auroc,
-    average_precision,
-    bootstrap,
-    brier,
-    calibration_error,
-    cross_validate,
-    rate,
-    rating_pairs,
-    segment_pairs,
-    spearman,
-    turn_pairs,
-)
-from training.floors import fit_length, fit_tfidf
-from training.rules import Example, FittedRules, read_examples
+from training import evaluate, folds
+from training.corpus import LabelledSession, TrainingDataError
+from training.evaluate import Sessions, all_scorers, questions
+from training.evaluation import Scorer
+from training.floors import fit_length
+from training.folds import RulesFold
+from training.predictions import read_predictions
+from training.rules import Example, FitConfig
+
+MakeRun = Callable[..., Path]
+
+RULES_ONLY = ["length", "tfidf", "rules_without_words", "rules"]
 
 
 @pytest.fixture(scope="module")
-def examples(rules: MarkerRules) -> list[Example]:
-    """Ten invented sessions in pairs that must not be parted."""
-    sessions = load_synthetic()[:10]
-    return read_examples(
-        [dataclasses.replace(s, group="abcde"[n // 2]) for n, s in enumerate(sessions)], rules
-    )
+def fitted_folds(examples: list[Example]) -> tuple[RulesFold, ...]:
+    # Few features: the fit's time goes with their cube.
+    config = FitConfig(n_folds=3, least_seen=5, least_seen_word=99)
+    return folds.fit_folds(examples[:7], examples[7:], config)
 
 
-def array(*values: float) -> Any:
-    return np.array(values, dtype=np.float64)
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, fitted_folds: tuple[RulesFold, ...]) -> None:
+    """The rules are fitted once for all tests."""
+    monkeypatch.setattr(evaluate, "fit_folds", lambda *_: fitted_folds)
+    monkeypatch.setattr(evaluate, "fit_without_words", fit_length)
 
 
-def test_auroc_is_the_chance_that_a_true_one_scores_higher() -> None:
-    assert auroc(array(0, 0, 1, 1), array(0.1, 0.4, 0.35, 0.8)) == 0.75
-    assert auroc(array(0, 1), array(0.1, 0.9)) == 1.0
+@pytest.fixture
+def sessions(examples: list[Example]) -> Sessions:
+    return Sessions(examples[:7], examples[7:])
 
 
-@pytest.mark.parametrize("truth", [array(0, 0, 0), array(1, 1, 1)])
-def test_auroc_of_one_class_is_not_defined(truth: Any) -> None:
-    assert math.isnan(auroc(truth, array(0.1, 0.2, 0.3)))
+@pytest.fixture
+def corpus(monkeypatch: pytest.MonkeyPatch, examples: list[Example]) -> None:
+    """The command reads our few sessions in place of AnnoMI."""
+
+    def load(sessions: Sequence[Example]) -> Callable[[], list[LabelledSession]]:
+        return lambda: [ex.session for ex in sessions]
+
+    monkeypatch.setattr(evaluate, "load_annomi", load(examples[:7]))
+    monkeypatch.setattr(evaluate, "load_synthetic", load(examples[7:]))
+    monkeypatch.setattr(evaluate, "session_facts", dict)
 
 
-def test_average_precision_is_one_for_a_perfect_order_and_the_base_rate_for_none() -> None:
-    assert average_precision(array(0, 0, 1), array(0.1, 0.2, 0.3)) == 1.0
-    assert average_precision(array(0, 0, 0, 1), array(0.5, 0.5, 0.5, 0.5)) == 0.25
+def run(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.command()(evaluate.command)
+    return CliRunner().invoke(app, list(arguments))
 
 
-def test_average_precision_where_nothing_is_true_is_not_defined() -> None:
-    assert math.isnan(average_precision(array(0, 0), array(0.1, 0.2)))
+def test_without_a_run_the_rules_stand_beside_the_floors(sessions: Sessions) -> None:
+    found = list(all_scorers(sessions))
+    assert [scorer.id for scorer in found] == RULES_ONLY
+    for scorer in found:
+        assert len(scorer.scores) == len(sessions.real)
+        for ex, scores in zip(sessions.real, scorer.scores, strict=True):
+            assert {values.shape for values in scores.values()} == {(len(ex.roles),)}
+    assert [scorer.ratings is not None for scorer in found] == [False, False, False, True]
+    assert [scorer.markers is not None for scorer in found] == [False, False, False, True]
 
 
-def test_the_brier_score_is_the_mean_squared_distance() -> None:
-    assert brier(array(0, 1), array(0.0, 0.5)) == pytest.approx(0.125)
-
-
-def test_a_calibrated_score_has_no_calibration_error() -> None:
-    truth = np.tile(array(0, 0, 0, 1), 250)
-    assert calibration_error(truth, np.full(1000, 0.25)) == pytest.approx(0.0, abs=0.02)
-    assert calibration_error(truth, np.full(1000, 0.75)) == pytest.approx(0.5, abs=0.02)
-
-
-def test_the_calibration_error_of_fewer_units_than_bins_is_defined() -> None:
-    assert calibration_error(array(0, 1), array(0.0, 0.5)) == pytest.approx(0.25)
-
-
-def test_a_rank_correlation_looks_at_ranks_and_is_not_defined_for_a_constant() -> None:
-    assert spearman(array(1, 2, 3), array(10, 20, 1000)) == pytest.approx(1.0)
-    assert spearman(array(1, 2, 3), array(3, 2, 1)) == pytest.approx(-1.0)
-    assert math.isnan(spearman(array(1, 2, 3), array(2, 2, 2)))
-
-
-def test_a_figure_has_the_value_of_all_units_inside_its_interval() -> None:
-    rng = np.random.default_rng(1)
-    pairs = [(rng.integers(0, 2, 30) * 1.0, rng.random(30)) for _ in range(12)]
-    found = bootstrap(pairs, brier)
-    everything = np.concatenate([t for t, _ in pairs]), np.concatenate([s for _, s in pairs])
-    assert found.value == pytest.approx(brier(*everything))
-    assert found.low < found.value < found.high
-
-
-def test_the_bootstrap_draws_sessions_not_units() -> None:
-    even = [(array(0, 1), array(0.5, 0.5))] * 5
-    assert bootstrap(even, brier) == Figure(0.25, 0.25, 0.25)
-    uneven = [(array(0, 0), array(0, 0)), (array(0, 0), array(1, 1))]
-    assert (bootstrap(uneven, brier).low, bootstrap(uneven, brier).high) == (0.0, 1.0)
-
-
-def test_the_bootstrap_is_the_same_each_time_and_leaves_undefined_draws_out() -> None:
-    pairs = [(array(0, 0), array(0.1, 0.2)), (array(1, 1), array(0.3, 0.05))]
-    found = bootstrap(pairs, auroc)
-    assert found == bootstrap(pairs, auroc)
-    assert math.isfinite(found.low)
-    assert math.isfinite(found.high)
-
-
-def test_a_metric_that_is_defined_nowhere_is_nan_with_its_interval() -> None:
-    found = bootstrap([(array(0, 0), array(0.1, 0.2))] * 3, auroc)
-    assert math.isnan(found.value)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
-
-
-def test_a_figure_is_shown_with_its_interval() -> None:
-    assert str(Figure(0.25, 0.2, 0.3)) == "0.250 (0.200–0.300)"
-
-
-def test_cross_validation_never_shows_a_model_the_sessions_own_group(
-    examples: list[Example],
+def test_a_run_stands_alone_and_with_the_rules(
+    tmp_path: Path, make_run: MakeRun, sessions: Sessions
 ) -> None:
-    def fit(seen: Sequence[Example]) -> Any:
-        groups = {ex.session.group for ex in seen}
-
-        def predict(ex: Example) -> tuple[str, set[str]]:
-            return ex.session.group, groups
-
-        return predict
-
-    found = cross_validate(examples, (), fit)
-    assert [group for group, _ in found] == [ex.session.group for ex in examples]
-    for group, groups in found:
-        assert group not in groups
-        assert groups
+    mine = read_predictions(make_run(tmp_path, sessions.real), sessions.real)
+    found = {scorer.id: scorer for scorer in all_scorers(sessions, [mine], plain=mine)}
+    assert list(found) == ["length", "tfidf", "plain", *RULES_ONLY[2:], "network", "fused"]
+    place, ex = 2, sessions.real[2]
+    network = found["network"].scores[place]["withdrawal"]
+    assert np.array_equal(network, mine.scores(ex)["withdrawal"])
+    fused, rules = (found[i].scores[place]["withdrawal"] for i in ("fused", "rules"))
+    assert not np.allclose(fused, rules)
+    assert not np.allclose(fused, network)
+    assert found["fused"].ratings is not None
+    assert all(1 <= value <= 5 for value in found["fused"].ratings[place].values())
 
 
-def test_what_is_extra_is_always_seen_and_never_predicted(examples: list[Example]) -> None:
-    own, extra = examples[:8], examples[8:]
-
-    def fit(seen: Sequence[Example]) -> Any:
-        return lambda ex: {other.session.session_id for other in seen}
-
-    found = cross_validate(own, extra, fit)
-    assert len(found) == len(own)
-    for ids in found:
-        assert ids >= {ex.session.session_id for ex in extra}
-
-
-def ones(example: Example) -> dict[str, Any]:
-    return {label: np.full(len(example.roles), 0.5) for label in FITTED}
-
-
-def test_turn_pairs_hold_only_turns_that_can_carry_the_label(examples: list[Example]) -> None:
-    pairs = turn_pairs(examples, [ones(ex) for ex in examples], "withdrawal")
-    assert [len(truth) for truth, _ in pairs] == [len(ex.mine("withdrawal")) for ex in examples]
-    assert all(len(truth) == len(scores) for truth, scores in pairs)
-
-
-def test_contested_turns_are_left_out_where_only_agreed_ones_count(
-    examples: list[Example],
-) -> None:
-    ex = examples[0]
-    turn = ex.read.turns[ex.mine("withdrawal")[0]]
-    session = dataclasses.replace(ex.session, contested=frozenset(turn.cue_ids[:1]))
-    contested = [dataclasses.replace(ex, session=session)]
-    (all_turns,) = turn_pairs(contested, [ones(ex)], "withdrawal")
-    (agreed,) = turn_pairs(contested, [ones(ex)], "withdrawal", agreed_only=True)
-    assert len(agreed[0]) == len(all_turns[0]) - 1
-
-
-def test_a_segment_is_true_where_one_of_its_turns_is(examples: list[Example]) -> None:
-    ex = examples[0]
-    ((truth, scores),) = segment_pairs([ex], [ones(ex)], "withdrawal", 1e6)
-    assert truth.tolist() == [ex.targets["withdrawal"].max()]
-    assert scores[0] == pytest.approx(1 - 0.5 ** len(ex.read.turns))
-
-
-def test_rating_pairs_are_one_unit_a_session(examples: list[Example]) -> None:
-    pairs = rating_pairs(examples, [{"withdrawal": 2.0}] * len(examples), "withdrawal")
-    assert [truth.tolist() for truth, _ in pairs] == [
-        [ex.session.ratings["withdrawal"]] for ex in examples
+def test_two_runs_have_numbers(tmp_path: Path, make_run: MakeRun, sessions: Sessions) -> None:
+    runs = [
+        read_predictions(make_run(tmp_path / name, sessions.real, seed=seed), sessions.real)
+        for seed, name in enumerate("ab")
     ]
-    assert {float(found[0]) for _, found in pairs} == {2.0}
+    ids = [scorer.id for scorer in all_scorers(sessions, runs)]
+    assert ids == [*RULES_ONLY, "network_1", "fused_1", "network_2", "fused_2"]
 
 
-def test_ratings_stay_on_the_scale(examples: list[Example]) -> None:
-    for intercept, rating in ((9.0, 5.0), (-9.0, 1.0), (2.5, 2.5)):
-        flat = LinearModel(intercept, (), np.zeros(0), np.zeros(0))
-        fitted = FittedRules({}, {}, dict.fromkeys(RATINGS, flat), ())
-        assert set(rate(fitted, ones(examples[0])).values()) == {rating}
+def asked(*ids: str) -> set[tuple[str, str]]:
+    found = questions([Scorer(i, i, "", ()) for i in ids])
+    return {(q.one, q.other) for q in found if q.one in ids and q.other in ids}
 
 
-@pytest.mark.parametrize("fit", [fit_length, fit_tfidf])
-def test_a_floor_gives_probabilities_on_the_right_turns(examples: list[Example], fit: Any) -> None:
-    predict = fit(examples[:6])
-    ex = examples[6]
-    for label, scores in predict(ex).items():
-        mine = ex.mine(label)
-        assert ((scores[mine] > 0) & (scores[mine] < 1)).all()
-        assert not np.delete(scores, mine).any()
+def test_the_rules_are_compared_with_words_alone() -> None:
+    assert asked(*RULES_ONLY) == {("rules", "rules_without_words"), ("rules", "tfidf")}
+
+
+def test_the_network_is_compared_with_every_baseline_and_the_whole_with_its_parts() -> None:
+    found = asked("tfidf", "frozen", "plain", "rules", "network", "fused")
+    assert found >= {("network", one) for one in ("rules", "plain", "frozen", "tfidf")}
+    assert found >= {("fused", "network"), ("fused", "rules")}
+
+
+def test_two_runs_are_compared_with_each_other_and_each_whole_with_its_own_part() -> None:
+    found = asked("rules", "network_1", "fused_1", "network_2", "fused_2")
+    assert found >= {("network_2", "network_1"), ("fused_2", "fused_1")}
+    assert ("fused_1", "network_1") in found
+    assert ("fused_1", "network_2") not in found
+
+
+@pytest.mark.usefixtures("corpus")
+def test_the_command_writes_text_json_and_page_and_nothing_that_was_said(
+    tmp_path: Path, examples: list[Example]
+) -> None:
+    paths = [tmp_path / name for name in ("evaluation.md", "evaluation.json", "evaluation.html")]
+    result = run("--out", str(paths[0]), "--json", str(paths[1]), "--html", str(paths[2]))
+    assert result.exit_code == 0, result.output
+    text, record, page = (path.read_text("utf-8") for path in paths)
+    assert [one["id"] for one in json.loads(record)["scorers"]] == RULES_ONLY
+    assert "network (--run)" in json.loads(record)["how"]["left_out"]
+    assert "not from clinicians" in text
+    assert page.startswith("<!doctype html>")
+    said = [t.text for ex in examples for t in ex.read.turns if len(t.text.split()) > 5]
+    assert len(said) > 50
+    written = result.output + text + record + page
+    assert [place for place, words in enumerate(said) if words in written] == []
+
+
+@pytest.mark.usefixtures("corpus")
+def test_a_run_that_is_not_there_ends_with_one_line_and_code_3(tmp_path: Path) -> None:
+    result = run("--run", str(tmp_path / "nothing"))
+    assert result.exit_code == 3
+    assert "predictions.safetensors: not there" in result.output
+
+
+@pytest.mark.usefixtures("corpus")
+def test_an_output_folder_that_is_not_there_is_named_before_the_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "all_scorers", lambda *_, **__: pytest.fail("work began"))
+    result = run("--html", str(tmp_path / "nothing" / "page.html"))
+    assert result.exit_code == 3
+    assert "page.html: no such folder" in result.output
+
+
+def test_a_runs_base_encoder_is_the_one_it_names(
+    tmp_path: Path, make_run: MakeRun, examples: list[Example]
+) -> None:
+    assert evaluate._base_of([make_run(tmp_path, examples)]) == "tiny"
+    assert evaluate._base_of([]) is None
+
+
+@pytest.mark.parametrize("content", [None, "not toml [", "[encoder]\n"])
+def test_a_run_that_names_no_encoder_says_which_option_does(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "config.toml").write_text(content)
+    with pytest.raises(TrainingDataError, match="--base"):
+        evaluate._base_of([tmp_path])
 
 
 def test_the_module_says_whose_labels_these_are() -> None:
-    assert "language model" in (evaluate.__doc__ or "")
-    assert "not from clinicians" in (evaluate.__doc__ or "")
+    said = " ".join((evaluate.__doc__ or "").split())
+    assert "language model" in said
+    assert "not from clinicians" in said

@@ -104,15 +104,18 @@ def test_balanced_accuracy_is_that_of_sklearn(drawn: tuple[Any, Any, Any]) -> No
     assert balanced_accuracy(truth, flags, counts[None])[0] == pytest.approx(expected)
 
 
-def test_the_best_threshold_is_a_score_that_no_other_beats(drawn: tuple[Any, Any, Any]) -> None:
+def test_no_other_threshold_beats_the_best(drawn: tuple[Any, Any, Any]) -> None:
     truth, scores, _ = drawn
 
     def at(cut: float) -> float:
         return measure(balanced_accuracy, truth, (scores >= cut).astype(np.float64))
 
     best = best_threshold(truth, scores)
-    assert best in scores
     assert at(best) == pytest.approx(max(at(cut) for cut in np.unique(scores)))
+
+
+def test_the_best_threshold_lies_halfway_to_the_next_lower_score() -> None:
+    assert best_threshold(array(0, 0, 1, 1), array(0.1, 0.2, 0.6, 0.7)) == pytest.approx(0.4)
 
 
 def test_the_best_threshold_with_one_class_only_is_the_middle() -> None:

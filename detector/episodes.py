@@ -2,9 +2,10 @@
 
 A moment is a stretch of client turns whose rupture score passes the threshold, no longer than
 the five minutes that the 3RS codes at once, and parted where withdrawal turns to confrontation or
-back for good. The turns that follow, up to ten as in our codebook, are searched for an attempt to mend it and for the client
-coming back. An attempt and a return is repaired, an attempt alone partly, no attempt unrepaired:
-going on as if nothing had happened mends nothing (3RS; session rating 2 of the codebook).
+back for good. The turns that follow, up to ten as in our codebook, are searched for an attempt to
+mend it and for the client coming back. An attempt and a return is repaired, an attempt alone
+partly, no attempt unrepaired: going on as if nothing had happened mends nothing (3RS; session
+rating 2 of the codebook).
 """
 
 import itertools

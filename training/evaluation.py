@@ -7,7 +7,8 @@ interval by bootstrap over sessions; null where it is not defined.
 
     schema, labels_from
     how         what was measured on: n_sessions, n_invented, n_folds, fold_seed, n_resamples,
-                python, runs [{name, seed, config_sha256}], left_out [what was not asked for]
+                python, runs [{name, seed, n_folds, fold_seed, config_sha256,
+                predictions_sha256}], left_out [what was not asked for]
     scorers     [{id, name, claim}] in the order of the tables; `claim` says what it is
     turns       {scorer: {label: {n, n_true, average_precision F, auroc F, balanced_accuracy F,
                 brier F, calibration_slope F, calibration_intercept F, calibration_error F,
@@ -23,6 +24,8 @@ interval by bootstrap over sessions; null where it is not defined.
                 F, by_ruptures: [{least, most|null, n_sessions, n_labelled, n_found, found F,
                 within_auroc F}]}}: found is the share of labelled turns that are flagged
     differences [{one, other, label, metric, value, low, high, above_zero}]: paired, one - other
+
+A checkpoint's `evaluation.json` is this record with what `rupture publish` adds as `serving`.
 """
 
 import platform

@@ -233,10 +233,21 @@ def test_a_start_below_zero_becomes_zero_and_is_noted() -> None:
     assert any("below 0" in note for note in transcript.notes)
 
 
-def test_repeated_ids_give_way_to_places_and_a_note() -> None:
-    transcript = read_transcript(canonical(said("a", cue_id="x"), said("b", cue_id="x")))
-    assert [cue.cue_id for cue in transcript.cues] == ["1", "2"]
-    assert any("repeats cue ids" in note for note in transcript.notes)
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("x x x", "x x#2 x#3"),
+        ("x y x y", "x y x#2 y#2"),
+        ("x x x#2", "x x#3 x#2"),
+        ("x#2 x x x#2", "x#2 x x#3 x#2#2"),
+    ],
+)
+def test_of_repeated_ids_the_first_stays_and_no_given_one_is_taken(given: str, known: str) -> None:
+    turns = [said("a", cue_id=one) for one in given.split()]
+    transcript = read_transcript(canonical(*turns))
+    assert [cue.cue_id for cue in transcript.cues] == known.split()
+    n_renamed = sum(one != other for one, other in zip(given.split(), known.split(), strict=True))
+    assert any(note.startswith(f"{n_renamed} cues repeat an id") for note in transcript.notes)
 
 
 def test_one_speaker_only_is_refused_for_the_roles(detector: Detector) -> None:

@@ -8,6 +8,7 @@ reader must keep, `read_transcript` checks: cues understood + cues dropped with 
 import dataclasses
 import hashlib
 import itertools
+from collections import Counter
 from pathlib import Path
 
 from detector.errors import (
@@ -163,13 +164,26 @@ def _finish(reader: Reader, reading: Reading, source: Source) -> Transcript:
 
 
 def _with_unique_ids(cues: list[Cue]) -> tuple[tuple[Cue, ...], tuple[str, ...]]:
-    """Where a file repeats a cue id, every id becomes the cue's place, and a note says so."""
-    if len({cue.cue_id for cue in cues}) == len(cues):
+    """Of cues that share an id the first keeps it, and the others become `x#2`, `x#3`.
+
+    An id that the file gives to another cue is skipped, so that given ids stay what they are.
+    """
+    taken = {cue.cue_id for cue in cues}
+    if len(taken) == len(cues):
         return tuple(cues), ()
-    numbered = (
-        dataclasses.replace(cue, cue_id=str(place)) for place, cue in enumerate(cues, start=1)
-    )
-    return tuple(numbered), ("The file repeats cue ids; cues are numbered by their place instead.",)
+    seen: Counter[str] = Counter()
+    unique: list[Cue] = []
+    for cue in cues:
+        name = cue.cue_id
+        seen[cue.cue_id] += 1
+        if seen[cue.cue_id] > 1:
+            while (name := f"{cue.cue_id}#{seen[cue.cue_id]}") in taken:
+                seen[cue.cue_id] += 1
+            taken.add(name)
+        unique.append(cue if name == cue.cue_id else dataclasses.replace(cue, cue_id=name))
+    n_renamed = sum(old is not new for old, new in zip(cues, unique, strict=True))
+    said = "cues repeat an id; the first keeps it, the others are named x#2, x#3 …"
+    return tuple(unique), (f"{n_renamed} {said}",)
 
 
 def _without_copied_times(cues: tuple[Cue, ...]) -> tuple[tuple[Cue, ...], tuple[str, ...]]:

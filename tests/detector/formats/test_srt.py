@@ -55,11 +55,11 @@ def test_numbers_of_the_file_are_the_ids() -> None:
     assert [cue.cue_id for cue in transcript.cues] == ["5", "9"]
 
 
-def test_repeated_numbers_are_replaced_with_a_note() -> None:
+def test_of_a_repeated_number_the_first_cue_keeps_it_with_a_note() -> None:
     block = "1\n00:00:01,000 --> 00:00:02,000\nHi.\n"
     transcript = read_transcript(f"{block}\n{block}")
-    assert [cue.cue_id for cue in transcript.cues] == ["1", "2"]
-    assert any("repeats cue ids" in note for note in transcript.notes)
+    assert [cue.cue_id for cue in transcript.cues] == ["1", "1#2"]
+    assert any("repeat an id" in note for note in transcript.notes)
 
 
 def test_an_empty_caption_is_dropped() -> None:

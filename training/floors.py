@@ -124,10 +124,14 @@ def embed(examples: Sequence[Example], base: str) -> dict[str, Array]:
     """
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging as library
 
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    local = {"local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-        model = AutoModel.from_pretrained(base, local_files_only=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(base, **local)
+        model = AutoModel.from_pretrained(base, use_safetensors=True, **local).eval()
     except (OSError, ValueError) as error:
         raise TrainingDataError(
             f"{base}: no encoder on this machine; name a folder by --base"

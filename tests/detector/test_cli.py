@@ -454,3 +454,17 @@ def test_output_is_utf_8_whatever_the_system_says(session: Path) -> None:
     )
     assert result.returncode == 0
     assert "1–5" in result.stdout.decode("utf-8")
+
+
+def test_an_unknown_checkpoint_is_one_line_with_those_there_are(
+    rupture: Rupture, session: Path
+) -> None:
+    for command in (("score", session), ("explain", session, 1)):
+        result = rupture(*command, "--checkpoint", "no-such-one")
+        assert result.exit_code == 3
+        assert "no checkpoint 'no-such-one'; there are:" in result.stderr
+
+
+def test_the_rules_alone_can_be_asked_for(rupture: Rupture, session: Path) -> None:
+    result = rupture("score", session, "--format", "json", "--checkpoint", "rules")
+    assert json.loads(result.stdout)["provenance"]["backend"] is None

@@ -20,9 +20,9 @@ interval by bootstrap over sessions; null where it is not defined.
     markers     [{marker, kind, n, n_true, scorers: {scorer: {average_precision F, auroc F}}}]
     subgroups   [{by, name, n_sessions, scorers: {scorer: {label: {n, n_true, average_precision
                 F, auroc F}}}}]
-    moments     {scorer: {n_moments, n_right, hours, n_flagged, n_labelled, found F, within_auroc
-                F, by_ruptures: [{least, most|null, n_sessions, n_labelled, n_found, found F,
-                within_auroc F}]}}: found is the share of labelled turns that are flagged
+    moments     {scorer: {n_moments, n_right, hours, n_sessions, n_labelled, n_flagged, n_found,
+                found F, within_auroc F, by_ruptures: [{least, most|null, and the same from
+                n_sessions on}]}}: turns labelled, flagged, and both; found is n_found/n_labelled
     differences [{one, other, label, metric, value, low, high, above_zero}]: paired, one - other
 
 A checkpoint's `evaluation.json` is this record with what `rupture publish` adds as `serving`.
@@ -54,8 +54,9 @@ LABELS_FROM = "a language model under our codebook, adjudicated; not clinicians"
 WINDOWS_S = (60.0, 300.0)
 """Lengths of a segment: published models read one minute, coders of the 3RS five."""
 
-BANDS: tuple[tuple[int, int | None], ...] = ((1, 2), (3, 5), (6, 10), (11, None))
-"""Ruptures in a session, least and most: does the scorer find the few of a calm session?"""
+BANDS: tuple[tuple[int, int | None], ...] = ((0, 0), (1, 2), (3, 5), (6, 10), (11, None))
+"""Ruptures in a session, least and most: does the scorer find the few of a calm session, and how
+often does it cry wolf where there is none?"""
 
 RANKING: Mapping[str, metrics.Metric] = {
     "average_precision": metrics.average_precision,
@@ -244,18 +245,16 @@ def _subgroup(
 def _moments(examples: Sequence[Example], scorer: Scorer, folds: Sequence[int]) -> dict[str, Any]:
     """Flagged moments, the flag set on the other folds, and what of the labels they hold."""
     cuts = pairs.flag_thresholds(examples, scorer.scores, folds)
-    n_moments = n_right = n_flagged = 0
+    n_moments = n_right = 0
     for ex, found, cut in zip(examples, scorer.scores, cuts, strict=True):
         truth, scores = pairs.rupture_truth(ex), pairs.rupture_scores(found)
         moments = [[turn.index for turn in own] for own in stretches(ex.read.turns, scores, cut)]
         n_moments += len(moments)
         n_right += sum(bool(truth[own].any()) for own in moments)
-        n_flagged += int((scores >= cut).sum())
     everywhere = _found(examples, scorer, cuts, range(len(examples)))
     return {
         "n_moments": n_moments,
         "n_right": n_right,
-        "n_flagged": n_flagged,
         "hours": sum(duration_s(ex) for ex in examples) / 3600,
         **everywhere,
         "by_ruptures": [_band(examples, scorer, cuts, band) for band in BANDS],
@@ -280,13 +279,16 @@ def _found(
     """Turns flagged of turns labelled, and how well a session's own turns are told apart."""
     if not places:
         nothing = plain(Figure(float("nan"), float("nan"), float("nan")))
-        counted = {"n_sessions": 0, "n_labelled": 0, "n_found": 0}
+        counted = {"n_sessions": 0, "n_labelled": 0, "n_flagged": 0, "n_found": 0}
         return {**counted, "found": nothing, "within_auroc": nothing}
     chosen, scores = [examples[i] for i in places], [scorer.scores[i] for i in places]
-    found = pairs.found_pairs(chosen, scores, [cuts[i] for i in places])
+    kept = [cuts[i] for i in places]
+    found = pairs.found_pairs(chosen, scores, kept)
+    flagged = [pairs.rupture_scores(s) >= cut for s, cut in zip(scores, kept, strict=True)]
     return {
         "n_sessions": len(places),
         "n_labelled": sum(len(flags) for _, flags in found),
+        "n_flagged": int(sum(flags.sum() for flags in flagged)),
         "n_found": int(sum(flags.sum() for _, flags in found)),
         "found": plain(bootstrap(found, metrics.mean)),
         "within_auroc": plain(bootstrap(pairs.within_session_pairs(chosen, scores), metrics.mean)),

@@ -41,6 +41,8 @@ def show(found: Mapping[str, Any]) -> str:
 
 def band_name(band: Mapping[str, Any]) -> str:
     """How many ruptures a session of this band has, e.g. `1–2` or `11 or more`."""
+    if band["most"] == 0:
+        return "none"
     if band["most"] is None:
         return f"{band['least']} or more"
     return f"{band['least']}–{band['most']}"
@@ -153,15 +155,23 @@ def _moments(table: Record, names: Mapping[str, str]) -> Iterator[str]:
         "By the number of ruptures in the session. The AUROC is of a session's own client turns, "
         "averaged over sessions: one that only knows which sessions are strained has .5.\n"
     )
-    heads = "ruptures", "sessions", "scorer", "flagged of labelled", "share", "AUROC within"
-    yield from _table(*heads)
+    yield from _table(
+        "ruptures",
+        "sessions",
+        "scorer",
+        "turns flagged",
+        "flagged of labelled",
+        "share",
+        "AUROC within",
+    )
     n_bands = max((len(found["by_ruptures"]) for found in table.values()), default=0)
     for place in range(n_bands):
         for scorer, found in table.items():
             band = found["by_ruptures"][place]
             counted = f"{band['n_found']} of {band['n_labelled']}"
             shares = show(band["found"]), show(band["within_auroc"])
-            yield _row(band_name(band), band["n_sessions"], names[scorer], counted, *shares)
+            told = band_name(band), band["n_sessions"], names[scorer], band["n_flagged"], counted
+            yield _row(*told, *shares)
 
 
 def _ratings(table: Record, names: Mapping[str, str]) -> Iterator[str]:

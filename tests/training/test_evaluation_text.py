@@ -18,6 +18,7 @@ def test_a_difference_is_shown_with_its_sign() -> None:
 
 
 def test_a_band_says_how_many_ruptures() -> None:
+    assert band_name({"least": 0, "most": 0}) == "none"
     assert band_name({"least": 3, "most": 5}) == "3–5"
     assert band_name({"least": 11, "most": None}) == "11 or more"
 

@@ -269,15 +269,20 @@ def _read(path: Path) -> bytes:
 
 
 def _check_graphs(network: Network) -> None:
-    """Runs one empty turn through both graphs: what comes out must be what the spec names."""
+    """Runs an empty turn and the longest: what comes out must be what the spec names."""
     spec = network.spec
+    longest = np.full((1, spec.context_tokens + spec.max_tokens + 3), spec.sep_id, dtype=np.int64)
+    ones = np.ones_like(longest)
     try:
         found = network.predict([""], ["client"], np.zeros((1, len(spec.features))))
+        network.encoder({"ids": longest, "mask": ones, "own": ones})
     except KeyError as error:
         raise CorruptCheckpoint("encoder.onnx", "it gives no turn vectors") from error
     except Exception as error:  # each backend has its own kinds, and no base of them
         raise IncompatibleCheckpoint(
-            "graphs", "unfit for an empty turn", f"{len(spec.features)} features in"
+            "graphs",
+            "not for what its spec says",
+            f"{len(spec.features)} features and turns of {longest.size} tokens",
         ) from error
     for head in (*HEADS, "ratings"):
         if (width := getattr(found, head).shape[-1]) != _width(spec, head):

@@ -341,6 +341,15 @@ def test_a_graph_of_other_features_than_the_spec_is_incompatible(copy: Path, bac
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_spec_with_longer_turns_than_the_encoder_reads_is_incompatible(
+    copy: Path, backend: str
+) -> None:
+    respec(copy, max_tokens=500)
+    with pytest.raises(IncompatibleCheckpoint, match="turns of 511 tokens"):
+        open_network(copy, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_graphs_in_each_others_place_are_refused(copy: Path, backend: str) -> None:
     shutil.copy(copy / "session.onnx", copy / "encoder.onnx")
     with pytest.raises((IncompatibleCheckpoint, CorruptCheckpoint)):

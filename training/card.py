@@ -57,7 +57,12 @@ def write_cards(folder: Path, run: Path, invented: Sequence[Example]) -> None:
 
 
 def find_failures(folder: Path, invented: Sequence[Example]) -> list[Failure]:
-    """Turns of invented sessions on which the checkpoint and the labels are furthest apart."""
+    """Turns of invented sessions on which the checkpoint and the labels are furthest apart.
+
+    Raises: ValueError: a session is not invented; what people said is not ours to show.
+    """
+    if any(ex.is_real for ex in invented):
+        raise ValueError("failures are shown of invented sessions alone")
     from models.runtime import open_network
 
     book = load_codebook()

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -178,6 +178,16 @@ def home() -> Path:
     return Path(own) if own else Path(models.__file__).parent / "checkpoints"
 
 
+Sessions = tuple[Sequence[Example], Sequence[Example]]
+"""The real sessions, in the order of `load_annomi`, and the invented ones."""
+
+
+def read_sessions() -> Sessions:
+    """All labelled sessions. Raises: AnnomiAbsent."""
+    rules = MarkerRules()
+    return read_examples(load_annomi(), rules), read_examples(load_synthetic(), rules)
+
+
 def publish(
     run: Path,
     name: str,
@@ -185,8 +195,17 @@ def publish(
     *,
     replaces: bool = False,
     into: Path | None = None,
+    sessions: Callable[[], Sessions] | None = None,
 ) -> tuple[Path, list[Cost]]:
     """Publishes a run; see the command.
+
+    Args:
+        run: the training run's folder.
+        name: the checkpoint's.
+        evaluation: the record's file.
+        replaces: whether a checkpoint of this name may be replaced.
+        into: the folder of checkpoints; None for `home`.
+        sessions: reads the real and the invented sessions; asked when all else is in order.
 
     Returns: the checkpoint's folder, and what each precision that was tried costs.
     Raises: NotPublished; TrainingDataError; ModelError.
@@ -196,9 +215,7 @@ def publish(
         raise NotPublished([f"{root / name} is there: take another name, or --replace it"])
     record = read_evaluation(evaluation, run)
     _spec_of(run / "final")
-    rules = MarkerRules()
-    examples = read_examples(load_annomi(), rules)
-    invented = read_examples(load_synthetic(), rules)
+    examples, invented = (sessions or read_sessions)()
     precision, tried = choose_precision(run, examples)
     sha256 = sha256_of(run / FILE)
     serving = {

@@ -91,7 +91,12 @@ def _export_session(model: RuptureModel, path: Path) -> None:
     turns = {1: "n_turns"}
     axes = dict.fromkeys((*SESSION_INPUTS, *(head for head in heads if head != "ratings")), turns)
     _export(
-        _Session(model).train(False), (vectors, roles, features), path, [*SESSION_INPUTS], heads, axes
+        _Session(model).train(False),
+        (vectors, roles, features),
+        path,
+        [*SESSION_INPUTS],
+        heads,
+        axes,
     )
 
 
@@ -143,6 +148,19 @@ def write_encoder(fp32: Path, path: Path, precision: str) -> None:
             if keep:
                 graph = _weights_alone(graph, keep)
     onnx.save(graph, str(path))
+
+
+def write_half(fp32: Path, path: Path) -> None:
+    """Writes an encoder's fp32 graph in fp16, as `encoder-fp16.onnx` for a GPU.
+
+    What goes in and comes out keeps its kind; the logits then agree with fp32 to
+    models.runtime.HALF_TOLERANCE. It is half of fp32 in size, so no checkpoint carries it unless
+    it is put there before the folder is sealed.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(str(fp32)), keep_io_types=True), str(path))
 
 
 def _dense(graph: Any) -> list[str]:

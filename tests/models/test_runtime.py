@@ -16,8 +16,17 @@ from models import encoding, runtime
 from models.encoding import encode, token_batches
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.network import RuptureModel
-from models.runtime import HEADS, MOST_WORDS, TOLERANCE, Network, Prediction, open_network
+from models.runtime import (
+    HALF_TOLERANCE,
+    HEADS,
+    MOST_WORDS,
+    TOLERANCE,
+    Network,
+    Prediction,
+    open_network,
+)
 from models.spec import read_spec
+from training.export import write_half
 
 MakeSession = Callable[..., tuple[list[str], list[str], Any]]
 
@@ -72,6 +81,17 @@ def test_the_graphs_say_what_torch_says(
     for head in (*HEADS, "ratings"):
         np.testing.assert_allclose(getattr(found, head), expected[head], atol=1e-5)
     assert TOLERANCE > 1e-5
+
+
+def test_in_half_precision_the_encoder_says_nearly_the_same(
+    copy: Path, network: Network, make_session: MakeSession
+) -> None:
+    write_half(copy / "encoder.onnx", copy / "encoder.onnx")
+    session = make_session(40)
+    found, expected = open_network(copy).predict(*session), network.predict(*session)
+    assert farthest(found, expected) > 0
+    np.testing.assert_allclose(found.labels, expected.labels, atol=HALF_TOLERANCE)
+    np.testing.assert_allclose(found.markers, expected.markers, atol=HALF_TOLERANCE)
 
 
 @needs_openvino

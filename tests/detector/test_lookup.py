@@ -19,6 +19,9 @@ ROWS: tuple[tuple[dict[str, Any], ...], ...] = (
     ({"ORTH": "a"}, {"ORTH": "b", "OP": "!"}),
     ({"ORTH": "c", "OP": "{2}"},),
     ({"IS_ALPHA": True}, {"ORTH": "?"}),
+    ({"ORTH": "a"}, {"ORTH": {"IN": ["b", "c"]}, "OP": "*"}, {"ORTH": "d"}),
+    ({"ORTH": {"NOT_IN": ["d"]}, "OP": "{1,3}"}, {"ORTH": {"IN": ["d", "?"]}}),
+    ({"OP": "?"}, {"ORTH": "e"}, {"OP": "+"}),
 )
 
 

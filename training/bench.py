@@ -1,118 +1,162 @@
 """Speed, cold start and memory on this machine: `make bench`. Nothing is asserted.
 
 Every figure is a median of alternating runs in fresh processes or one warm process, as said.
+With `--checkpoint` or one in use the network is measured too, against the usual way of using the
+same encoder (training.rivals), which needs the `train` extra.
 """
 
 import platform
-import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import typer
 
 from detector.formats import read_transcript
 from detector.pipeline import Detector
-from detector.transcript import Cue, Role, Transcript
-from training.corpus import load_synthetic
+from models import registry
+from models.errors import ModelError
+from training.corpus import TrainingDataError, told
+from training.stopwatch import N_RUNS, THERAPIST, as_vtt, median_s, session_of
 
 N_TURNS = 400
-N_RUNS = 9
 SLOPE = (100, 400, 2000, 20000)
 """Turns of the sessions on which the cost a turn is compared."""
 
-
-def session_of(n_turns: int) -> Transcript:
-    """A session of this many turns, made of invented ones end to end, with its times."""
-    cues: list[Cue] = []
-    offset = 0.0
-    sessions = [session.transcript for session in load_synthetic()]
-    while True:
-        for transcript in sessions:
-            for turn in transcript.turns:
-                if len(cues) == n_turns:
-                    return Transcript("bench", tuple(cues))
-                start, end = (turn.start_s or 0.0) + offset, (turn.end_s or 0.0) + offset
-                name = "Dr. Rivera" if turn.role is Role.THERAPIST else "Sam"
-                cues.append(Cue(str(len(cues)), name, turn.text, start, end, role=turn.role))
-            offset = cues[-1].end_s or offset
+_MEASURED = (
+    "import resource, subprocess, sys, time\n"
+    "begun = time.perf_counter()\n"
+    "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+    "taken = time.perf_counter() - begun\n"
+    "print(taken, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+)
+"""Run in a process of its own, so that the highest memory of a child is this child's alone."""
 
 
-def as_vtt(transcript: Transcript) -> str:
-    """The session as a platform would hand it over."""
-    blocks = [
-        f"{_clock(cue.start_s or 0.0)} --> {_clock(cue.end_s or 0.0)}\n{cue.speaker}: {cue.text}"
-        for cue in transcript.cues
-    ]
-    return "\n\n".join(["WEBVTT", *blocks]) + "\n"
+def cold_start(path: Path, checkpoint: str | None, n_runs: int) -> Iterator[str]:
+    """A fresh `rupture score` on one file, beside Python's own start, alternating.
+
+    torch cannot be imported in it: a module of that name that only raises stands before it.
+    """
+    with TemporaryDirectory() as folder:
+        for name in ("torch", "transformers"):
+            (Path(folder) / f"{name}.py").write_text("raise ImportError('not for serving')\n")
+        begin = f"import sys; sys.path.insert(0, {folder!r}); "
+        scoring = begin + "from detector.cli import main; main()"
+        rules = ["score", str(path), "--therapist", THERAPIST, "--checkpoint"]
+        commands = {"Python's own start": [sys.executable, "-c", ""]}
+        asked = {"the rules alone": "rules"} | ({"the network": checkpoint} if checkpoint else {})
+        for name, which in asked.items():
+            commands[name] = [sys.executable, "-c", scoring, *rules, which]
+        yield from _cold_lines(commands, n_runs)
 
 
-def _clock(seconds: float) -> str:
-    whole = int(seconds)
-    thousandths = int((seconds - whole) * 1000)
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{thousandths:03}"
-
-
-def median_s(run: Callable[[], object], n_runs: int = N_RUNS) -> float:
-    """Median wall seconds of a call, after one that is not counted."""
-    run()
-    taken = []
+def _cold_lines(commands: Mapping[str, Sequence[str]], n_runs: int) -> Iterator[str]:
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    peaks = dict.fromkeys(commands, 0.0)
     for _ in range(n_runs):
-        begun = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
+        for name, command in commands.items():
+            said = subprocess.run(  # noqa: S603
+                [sys.executable, "-c", _MEASURED, *command],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            taken, kib = said.stdout.split()
+            seconds[name].append(float(taken))
+            peaks[name] = max(peaks[name], float(kib) / 1024)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    own = medians.pop("Python's own start")
+    yield f"| Python's own start | {own:.2f} s |"
+    for name, median in medians.items():
+        yield (
+            f"| cold start of `rupture score`, {N_TURNS} turns, {name}, no torch | {median:.2f} s "
+            f"({median - own:.2f} s over Python's own), peak {peaks[name]:.0f} MiB |"
+        )
 
 
-def cold_start(path: Path) -> Iterator[str]:
-    """A fresh `rupture score` on one file, beside Python's own start, alternating."""
-    scoring = [sys.executable, "-m", "detector", "score", str(path), "--therapist", "Dr. Rivera"]
-    starts: dict[str, list[float]] = {"python": [], "score": []}
-    for _ in range(N_RUNS):
-        for name, command in (("python", [sys.executable, "-c", ""]), ("score", scoring)):
-            begun = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)  # noqa: S603
-            starts[name].append(time.perf_counter() - begun)
-    medians = {name: statistics.median(taken) for name, taken in starts.items()}
-    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    yield f"| cold start of `rupture score`, {N_TURNS} turns | {medians['score']:.2f} s |"
-    yield f"| Python's own start | {medians['python']:.2f} s |"
-    yield f"| peak memory of that process | {peak_kib / 1024:.0f} MiB |"
-
-
-def command() -> None:
-    """Turns a second, cold start and peak memory of the rules-and-timing scorer."""
-    transcript = session_of(N_TURNS)
-    vtt = as_vtt(transcript)
-    detector = Detector.load()
-    lines = [
-        f"Python {platform.python_version()}, {platform.machine()}, "
-        f"medians of {N_RUNS} runs. Absolute times are of this machine alone.",
-        "",
-        "| what | measured |",
-        "|---|---|",
-    ]
+def warm(detector: Detector, vtt: str, what: str, n_runs: int) -> Iterator[str]:
+    """VTT to report JSON in a process that is warm."""
 
     def whole() -> str:
-        return detector.analyze(read_transcript(vtt), therapist="Dr. Rivera").to_json()
+        return detector.analyze(read_transcript(vtt), therapist=THERAPIST).to_json()
 
-    taken = median_s(whole)
-    lines.append(f"| {N_TURNS} turns, VTT to report JSON, warm | {taken * 1000:.0f} ms |")
-    lines.append(f"| turns a second | {N_TURNS / taken:,.0f} |")
+    taken = median_s(whole, n_runs)
+    yield (
+        f"| {N_TURNS} turns, VTT to report JSON, warm, {what} | {taken * 1000:.0f} ms, "
+        f"{N_TURNS / taken:,.0f} turns a second |"
+    )
+
+
+def slope(detector: Detector, what: str, sizes: Sequence[int], n_runs: int) -> Iterator[str]:
+    """The cost a turn of short and long sessions; the same means that it is linear."""
+    for n_turns in sizes:
+        longer = session_of(n_turns)
+        one = median_s(lambda longer=longer: detector.analyze(longer), n_runs)  # type: ignore[misc]
+        yield f"| {n_turns:,} turns, warm, {what}: ms a turn | {one / n_turns * 1000:.2f} |"
+
+
+def measure(
+    checkpoint: str | None, *, sizes: Sequence[int] = SLOPE, n_runs: int = N_RUNS
+) -> Iterator[str]:
+    """The lines of the table, rules first.
+
+    Args:
+        checkpoint: a name, a folder, or None: then the rules stand alone.
+        sizes: turns of the sessions of the slope.
+        n_runs: of which the median is taken; a long session has three at most.
+    """
+    vtt = as_vtt(session_of(N_TURNS))
+    detectors = {"the rules alone": Detector.load("rules")}
+    if checkpoint:
+        detectors["the network"] = Detector.load(checkpoint)
+    for what, detector in detectors.items():
+        yield from warm(detector, vtt, what, n_runs)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "session.vtt"
         path.write_text(vtt, encoding="utf-8")
-        lines += cold_start(path)
-    for n_turns in SLOPE:
-        longer = session_of(n_turns)
-        one = median_s(lambda longer=longer: detector.analyze(longer), 3)  # type: ignore[misc]
-        lines.append(f"| {n_turns:,} turns, warm: ms a turn | {one / n_turns * 1000:.2f} |")
-    typer.echo("\n".join(lines))
+        yield from cold_start(path, checkpoint, n_runs)
+    for what, detector in detectors.items():
+        yield from slope(detector, what, sizes, min(n_runs, 3))
+
+
+@told()
+def command(
+    checkpoint: Annotated[
+        str | None, typer.Option(help="A checkpoint's name or folder; default: the one in use.")
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="Folder of the base encoder, for the usual way beside it.")
+    ] = None,
+    longest: Annotated[int, typer.Option(help="Most turns of a session.")] = SLOPE[-1],
+    runs: Annotated[int, typer.Option(min=1, help="Runs that a median is of.")] = N_RUNS,
+) -> None:
+    """Turns a second, cold start and peak memory, with the network and without."""
+    try:
+        chosen = checkpoint or registry.current_name()
+        typer.echo(
+            f"Python {platform.python_version()}, {platform.machine()}, medians of {runs} runs. "
+            "Absolute times are of this machine alone.\n\n| what | measured |\n|---|---|"
+        )
+        sizes = [size for size in SLOPE if size <= longest]
+        for line in measure(chosen, sizes=sizes, n_runs=runs):
+            typer.echo(line)
+        if chosen and base:
+            from training import rivals
+
+            for line in rivals.measure(chosen, base, session_of(N_TURNS), n_runs=min(runs, 3)):
+                typer.echo(line)
+    except ModelError as error:
+        raise TrainingDataError(str(error)) from None
+    if not chosen:
+        typer.echo("\nThere is no checkpoint yet: the network was not measured.")
+    elif not base:
+        typer.echo("\nThe usual way was not measured: name the base encoder with --base.")
 
 
 if __name__ == "__main__":
-    command()
+    typer.run(command)

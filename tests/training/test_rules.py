@@ -10,7 +10,7 @@ from detector.scoring import FITTED, own_logits
 from detector.transcript import Role
 from training import rules as rules_module
 from training.corpus import LabelledSession, load_synthetic
-from training.evaluate import auroc
+from training.metrics import auroc, measure
 from training.rules import Example, FitConfig, FittedRules, fit_rules, fold_of, read_examples
 
 
@@ -59,7 +59,7 @@ def test_the_first_step_learns_its_own_sessions(
         for ex, ears in zip(examples, heard, strict=True)
     ]
     for label in FITTED:
-        assert auroc(*joined(examples, logits, label)) > 0.8, label
+        assert measure(auroc, *joined(examples, logits, label)) > 0.8, label
 
 
 def test_every_prediction_is_a_probability_and_zero_where_it_is_not_the_speakers(

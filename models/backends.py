@@ -53,6 +53,7 @@ def _onnxruntime(path: Path, backend: str, threads: int | None) -> Graph:
             raise MissingBackend("onnxruntime-gpu", "cuda")
         # TF32 would round the GPU's fp32 to ten bits, beyond our tolerance.
         providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": 0}))
+    onnxruntime.disable_telemetry_events()  # its builds for Windows would report to their makers
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1

@@ -1,10 +1,11 @@
 """The network joins the rules: `rupture fuse RUN` writes a checkpoint's `scoring.toml`.
 
 The second step of detector.scoring gets one more input for each label, the network's log-odds.
-What is fitted is small on purpose: half of the rules' log-odds and half of the network's, brought
-to the labels' own rate by a slope and an intercept (Platt 1999). With a weight for every input the
-130 positive turns of a label taught the fit one session rather than the next: it ranked worse in
-cross-validation (docs/experiments.md).
+What is fitted is small on purpose: the rules' log-odds and the network's are each brought to the
+labels' own rate by a slope and an intercept (Platt 1999), half of each is taken, and that again
+brought to the rate. So it does not matter how loud a network speaks. With a weight for every
+input the 130 positive turns of a label taught the fit one session rather than the next: it ranked
+worse in cross-validation (docs/experiments.md).
 
 Fitted on real sessions alone, on log-odds of networks and rules that had not seen the session.
 For figures each fold's numbers come from the other folds (stacking, Wolpert 1992). A small leak
@@ -32,7 +33,7 @@ from training.rules import Example, FitConfig, FittedRules, fit_ratings, fit_rul
 from training.weights import as_toml
 
 NETWORK_SHARE = 0.5
-"""Of the network in the mean of both log-odds. With the frozen encoder's network, a share fitted
+"""Of the network in the mean of both log-odds. With a frozen encoder's network, weights fitted
 by label gave the same average precision for ruptures and .02 less for the other two."""
 
 _SURE = 1e-6
@@ -128,24 +129,30 @@ def _fit_label(
     share: float,
 ) -> LinearModel:
     """The rules' second step with the network beside it, as one weighted sum of named features."""
-    from sklearn.linear_model import LogisticRegression
-
     mine = [ex.mine(label) for ex in examples]
     first = _log_odds(
         np.concatenate([s[label][m] for s, m in zip(rules.unseen, mine, strict=False)])
     )
     other = np.concatenate([one.labels[label][m] for one, m in zip(said, mine, strict=True)])
     truth = np.concatenate([ex.targets[label][m] for ex, m in zip(examples, mine, strict=True)])
-    mean = (1.0 - share) * first + share * other
-    model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(mean[:, None], truth)
-    slope, step = float(model.coef_[0, 0]), rules.context[label]
-    middle = float(other.mean())
+    (a, b), (c, d) = _platt(first, truth), _platt(other, truth)
+    mean = (1.0 - share) * (a * first + b) + share * (c * other + d)
+    slope, intercept = _platt(mean, truth)
+    step, middle = rules.context[label], float(other.mean())
     return LinearModel(
-        float(model.intercept_[0]) + slope * ((1.0 - share) * step.intercept + share * middle),
+        intercept + slope * ((1.0 - share) * (a * step.intercept + b) + share * (c * middle + d)),
         (*step.names, NETWORK),
-        np.append(slope * (1.0 - share) * step.weights, slope * share),
+        np.append(slope * (1.0 - share) * a * step.weights, slope * share * c),
         np.append(step.means, middle),
     )
+
+
+def _platt(log_odds: Array, truth: Array) -> tuple[float, float]:
+    """Slope and intercept that bring log-odds to the rate of the labels (Platt 1999)."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(log_odds[:, None], truth)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
 def _log_odds(chances: Array) -> Array:

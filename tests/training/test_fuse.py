@@ -71,23 +71,38 @@ def log_odds(models: Any, ex: Example, rules: FittedRules, said: NetworkReading,
 
 
 @pytest.mark.parametrize("label", FITTED)
-def test_half_of_the_rules_and_half_of_the_network_go_into_the_fused_log_odds(
+def test_fused_log_odds_are_a_sum_of_the_rules_and_the_networks(
     real: list[Example],
     fitted: FittedRules,
     said: list[NetworkReading],
     fusion: fuse.Fusion,
     label: str,
 ) -> None:
-    halves, ours = [], []
+    parts, ours = [], []
     for ex, one in zip(real, said, strict=True):
         alone = log_odds(fitted, ex, fitted, one, label)
-        halves.append(0.5 * alone + 0.5 * one.labels[label][ex.mine(label)])
+        network = one.labels[label][ex.mine(label)]
+        parts.append(np.stack([alone, network, np.ones(len(alone))], axis=1))
         ours.append(log_odds(fusion, ex, fitted, one, label))
-    # A slope and an intercept are all that was fitted: the two lie on one line.
-    x, y = np.concatenate(halves), np.concatenate(ours)
-    slope, intercept = np.polyfit(x, y, 1)
-    assert slope > 0
-    np.testing.assert_allclose(y, slope * x + intercept, atol=1e-6)
+    x, y = np.concatenate(parts), np.concatenate(ours)
+    weights = np.linalg.lstsq(x, y, rcond=None)[0]
+    assert weights[0] > 0
+    assert weights[1] > 0
+    np.testing.assert_allclose(x @ weights, y, atol=1e-6)
+
+
+def test_it_does_not_matter_how_loud_a_network_speaks(
+    real: list[Example], fitted: FittedRules, said: list[NetworkReading], fusion: fuse.Fusion
+) -> None:
+    loud = [
+        dataclasses.replace(one, labels={k: 3.0 * v + 1.0 for k, v in one.labels.items()})
+        for one in said
+    ]
+    other = fuse.fit_fusion(real, fitted, loud)
+    for ex, own, one, cry in zip(real, fitted.unseen_own, said, loud, strict=False):
+        for label in FITTED:
+            soft = fusion.scores(ex, own, one)[label]
+            np.testing.assert_allclose(other.scores(ex, own, cry)[label], soft, atol=0.01)
 
 
 @pytest.mark.parametrize("label", FITTED)

@@ -72,7 +72,7 @@ class TranscriptTooLarge(TranscriptError):
     Args:
         found: how much the file holds.
         limit: how much is accepted.
-        unit: what is counted, "bytes" or "cues".
+        unit: what is counted: "bytes", "cues", "characters in one turn".
     """
 
     def __init__(self, found: int, limit: int, unit: str) -> None:

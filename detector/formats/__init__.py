@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from detector.errors import (
@@ -21,8 +22,12 @@ from detector.errors import (
 from detector.formats.source import MAX_CUES, Reader, Reading, Source, open_source
 from detector.transcript import Cue, TimingQuality, Transcript
 
-MAX_BYTES = 50 * 1024 * 1024
+MAX_BYTES = 25 * 1024 * 1024
 """Largest accepted file. The longest word-timed session we know of is below 10 MB."""
+
+MAX_TURN_CHARACTERS = 300_000
+"""Longest accepted turn: some 50,000 words, more than five hours in which nobody else speaks. A
+whole book in one turn is no talk, and would cost gigabytes to read for its rules."""
 
 
 def readers() -> tuple[Reader, ...]:
@@ -160,7 +165,17 @@ def _finish(reader: Reader, reading: Reading, source: Source) -> Transcript:
         sha256=hashlib.sha256(source.data).hexdigest(),
         speech_ends=reading.speech_ends,
     )
-    return _in_order(transcript)
+    transcript = _in_order(transcript)
+    _check_turns(transcript.cues)
+    return transcript
+
+
+def _check_turns(cues: Sequence[Cue]) -> None:
+    """Raises: TranscriptTooLarge: one speaker has more to say than anyone has."""
+    for _, own in itertools.groupby(cues, key=lambda cue: (cue.speaker, cue.role)):
+        size = sum(len(cue.text) for cue in own)
+        if size > MAX_TURN_CHARACTERS:
+            raise TranscriptTooLarge(size, MAX_TURN_CHARACTERS, "characters in one turn")
 
 
 def _with_unique_ids(cues: list[Cue]) -> tuple[tuple[Cue, ...], tuple[str, ...]]:

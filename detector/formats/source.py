@@ -17,6 +17,10 @@ MAX_CUES = 200_000
 MAX_UNZIPPED = 200 * 1024 * 1024
 """Most bytes an office file may unpack to, all members together (a guard against zip bombs)."""
 
+MAX_JSON_VALUES = 5_000_000
+"""Most commas and opening brackets in a JSON file. Each may become an object of 60 bytes or more,
+so that 50 MB of empty lists would take gigabytes; 10 MB of word times hold below a million."""
+
 MAX_SECONDS = 1e9
 """No time is accepted from here on (31 years): it is another unit, or damage."""
 
@@ -207,6 +211,8 @@ def parse_json(text: str) -> tuple[object, str]:
     """The JSON object or list that the text is, and else None with a complaint; never raises."""
     if not text.lstrip().startswith(("{", "[")):
         return None, ""
+    if sum(text.count(mark) for mark in ",[{") > MAX_JSON_VALUES:
+        return None, f"JSON with more than {MAX_JSON_VALUES:,} values"
     try:
         return _without_lone_surrogates(json.loads(text), text), ""
     except json.JSONDecodeError as error:

@@ -94,18 +94,26 @@ def as_table(report: Report, *, width: int = 100) -> str:
         console.print(escape(f"   score {moment.score:.2f}{pillar}, {moment.resolution}"))
         for index in moment.turn_indexes:
             turn = report.turns[index]
-            console.print(Padding(escape(f"[{index}] {turn.speaker or '?'}: {turn.text}"), (0, 3)))
+            said = f"[{index}] {_one_line(turn.speaker or '?')}: {turn.text}"
+            console.print(Padding(escape(said), (0, 3)))
     for line in _foot(report):
         console.print(escape(line))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return for_terminal("\n".join(line.rstrip() for line in lines) + "\n")
 
 
+def _one_line(label: str) -> str:
+    """A speaker's label without the line ends that a table or JSON file may hold in it."""
+    return " ".join(label.split())
+
+
 def _head(report: Report) -> Iterable[str]:
     n = len(report.moments)
     worth = "1 moment" if n == 1 else f"{n} moments"
     yield f"{worth} may be worth a look, in {len(report.turns)} turns."
-    assigned = ", ".join(f"{name}: {role}" for name, role in report.roles.assigned.items())
+    assigned = ", ".join(
+        f"{_one_line(name)}: {role}" for name, role in report.roles.assigned.items()
+    )
     sure = f", confidence {report.roles.confidence:.3f}" if report.roles.confidence else ""
     yield f"Roles ({report.roles.source}{sure}): {assigned}"
 

@@ -123,6 +123,15 @@ def test_nothing_in_a_session_steers_the_terminal(report: Report) -> None:
     assert "�fine�2J" in table
 
 
+def test_a_label_that_holds_a_line_end_breaks_no_line_of_the_table(report: Report) -> None:
+    turn = dataclasses.replace(report.turns[1], speaker="An\n\nna\r C", text="Fine.")
+    roles = dataclasses.replace(report.roles, assigned={"An\n\nna\r C": turn.role})
+    turns = (report.turns[0], turn, *report.turns[2:])
+    table = as_table(dataclasses.replace(report, turns=turns, roles=roles))
+    assert f"[{turn.index}] An na C: Fine." in table
+    assert f": An na C: {turn.role}" in table
+
+
 @pytest.mark.parametrize("text", ["naïve 👩‍👩‍👧 שלום\u200f", "two\nlines\tand a tab"])
 def test_what_only_is_text_is_shown_as_it_is(text: str) -> None:
     assert for_terminal(text) == text

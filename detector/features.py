@@ -6,6 +6,7 @@ speaker's turns around it, `time.` the clock. A value that is unknown (no such t
 NaN and pulls nowhere.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,9 +193,15 @@ class _Rows:
         return float(self.timing[index, COLUMNS.index(name)])
 
 
+@functools.lru_cache(maxsize=64)
+def _columns(names: tuple[str, ...]) -> dict[str, int]:
+    """Each name's column. Kept: a long session asks for one row at a time, turn by turn."""
+    return {name: place for place, name in enumerate(names)}
+
+
 def as_matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> FloatMatrix:
     """Rows as an array of shape (n_rows, n_names), float64; an absent name is 0."""
-    column = {name: place for place, name in enumerate(names)}
+    column = _columns(tuple(names))
     # Rows are sparse: going through what they hold is many times cheaper than asking for all.
     cells = [
         (number, column[name], value)

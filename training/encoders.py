@@ -1,6 +1,7 @@
 """The encoder that a run starts from: a folder, or a name on the hub that is already here."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -
     offline = not allow_download
     try:
         tokenizer_file = cached_file(name, "tokenizer.json", local_files_only=offline)
-        model = AutoModel.from_pretrained(name, local_files_only=offline, use_safetensors=True)
+        model, loaded = AutoModel.from_pretrained(
+            name, local_files_only=offline, use_safetensors=True, output_loading_info=True
+        )
     except (OSError, ValueError) as error:
         raise ConfigError("encoder.base", _absent(name, allow_download)) from error
     if tokenizer_file is None:
@@ -50,7 +53,7 @@ def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -
     content = Path(tokenizer_file).read_bytes()
     marks = _marks(_tokenizer(content))
     _check_length(model, config)
-    return Base(model, content, *marks, sha256=_hash(model))
+    return Base(model, content, *marks, sha256=_hash(model, loaded["missing_keys"]))
 
 
 def _absent(name: str, allow_download: bool) -> str:
@@ -86,10 +89,11 @@ def _check_length(model: Any, config: TrainConfig) -> None:
         raise ConfigError("encoder.max_tokens", f"{longest} with context, the encoder reads {most}")
 
 
-def _hash(model: Any) -> str:
-    """Of the weights, name by name."""
+def _hash(model: Any, absent: Collection[str]) -> str:
+    """Of the weights, name by name; what the files lack is drawn anew each time and left out."""
     digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
+    kept = {n: weight for n, weight in model.state_dict().items() if n not in absent}
+    for name, weight in sorted(kept.items()):
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().float().numpy().tobytes())
     return digest.hexdigest()

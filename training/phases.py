@@ -63,7 +63,10 @@ def fit(model: RuptureModel, phase: Phase, collator: Collator, config: TrainConf
     """
     _prepare_encoder(model, config)
     if config.encoder.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        # The library is renaming it: the new name where there is one.
+        by_old_name = getattr(model, "gradient_checkpointing_enable", None)
+        enable: Any = getattr(model, "activation_checkpointing_enable", by_old_name)
+        enable({"use_reentrant": False})
     arguments = _arguments(phase, config)
     with _bar(phase) as bar:
         trainer = Trainer(
@@ -268,12 +271,11 @@ class _Watch(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self.progress.update(self.task, completed=state.global_step, total=state.max_steps)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        losses = [row["loss"] for row in state.log_history if "loss" in row]
-        if state.is_world_process_zero and self.progress.disable:
-            last = f", loss {losses[-1]:.3f}" if losses else ""
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+        is_told = state.is_world_process_zero and self.progress.disable and "loss" in logs
+        if is_told and float(state.epoch).is_integer():
             epoch = f"epoch {round(state.epoch)} of {self.phase.epochs}"
-            typer.echo(f"{self.phase.name}: {epoch}{last}", err=True)
+            typer.echo(f"{self.phase.name}: {epoch}, loss {logs['loss']:.3f}", err=True)
 
 
 @contextmanager

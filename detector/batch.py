@@ -1,14 +1,12 @@
 """Many transcripts on one machine: one process a core, one bad file never stops the others."""
 
 import functools
-import glob
-import itertools
 import json
 import os
 import sys
 import tempfile
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,14 +20,16 @@ from detector.errors import DetectorError, UnknownRole
 from detector.formats import MAX_BYTES, read_transcript
 from detector.pipeline import Detector
 from detector.report import Report
+from detector.targets import STDIN, targets_of
 from detector.transcript import Role, Transcript
 from detector.views import as_csv, as_table, csv_header, for_terminal
 from models import ModelError
 
-STDIN = "-"
-
 _FEWEST_FOR_PROCESSES = 4
 """Files from which starting processes costs less than it saves: each loads the rules anew."""
+
+_LONG_BYTES = 1_000_000
+"""Size from which a single file is announced: some 10,000 cues, ten seconds. A judgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,6 @@ class Outcome:
     speakers: tuple[str, ...] = field(default=(), repr=False)
 
 
-def expand(files: Iterable[str]) -> Iterator[str]:
-    """Globs spelled out in order of name; a name that is no glob stays, found or not."""
-    for name in files:
-        if name != STDIN and not Path(name).exists() and glob.has_magic(name):
-            yield from sorted(glob.glob(name, recursive=True))
-        else:
-            yield name
-
-
 def run(
     names: Sequence[str],
     request: Request,
@@ -97,11 +88,14 @@ def run(
         jobs: processes; all cores where it is None.
         ask: called where a single file does not say who is who; answers the therapist's label.
     """
-    targets = _targets(names, request)
+    ending = "txt" if request.format == "table" else request.format
+    targets = targets_of(names, request.out, ending)
     request = replace(request, is_many=len(names) > 1)
     if request.out:
         request.out.mkdir(parents=True, exist_ok=True)
     workers = min(jobs or os.cpu_count() or 1, len(names))
+    if len(names) == 1:
+        _announce(names[0])
     if len(names) < _FEWEST_FOR_PROCESSES or workers == 1:
         asking = ask if len(names) == 1 else (lambda error: None)
         outcomes = (_score_asking(pair, request, asking) for pair in targets)
@@ -168,39 +162,17 @@ def _headed(outcomes: Iterable[Outcome], request: Request) -> Iterator[Outcome]:
         yield outcome
 
 
-def _targets(names: Sequence[str], request: Request) -> list[tuple[str, Path | None]]:
-    """Each file with the path to write: DIR/a.json for a.vtt; None for standard output.
-
-    Where two files would meet in one path, or a report in a file that is to be read, each keeps
-    its own ending: DIR/a.vtt.json. Paths that differ only in case meet on some systems.
-    """
-    if request.out is None:
-        return [(name, None) for name in names]
-    stems = ["stdin" if name == STDIN else Path(name).stem for name in names]
-    whole = ["stdin" if name == STDIN else Path(name).name for name in names]
-    shared = Counter(stem.casefold() for stem in stems)
-    taken = {_place(Path(name)) for name in names if name != STDIN}
-    targets: list[tuple[str, Path | None]] = []
-    for name, stem, full in zip(names, stems, whole, strict=True):
-        tries = itertools.chain(
-            [stem] if shared[stem.casefold()] == 1 else [],
-            [full],
-            (f"{full}-{number}" for number in itertools.count(2)),
-        )
-        paths = (request.out / f"{one}.{_ending(request.format)}" for one in tries)
-        path = next(path for path in paths if _place(path) not in taken)
-        taken.add(_place(path))
-        targets.append((name, path))
-    return targets
-
-
-def _place(path: Path) -> str:
-    """Where a path leads, the same for all names that some system takes for one."""
-    return os.path.realpath(path).casefold()
-
-
-def _ending(format: str) -> str:
-    return "txt" if format == "table" else format
+def _announce(name: str) -> None:
+    """Says of one long file that it takes a while: it has no parts that a bar could count."""
+    if name == STDIN or not sys.stderr.isatty():
+        return
+    try:
+        size = Path(name).stat().st_size
+    except OSError:
+        return  # reading it says what is wrong
+    if size >= _LONG_BYTES:
+        sys.stderr.write(f"scoring {size / 1e6:.1f} MB, which may take a minute …\n")
+        sys.stderr.flush()
 
 
 def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:

@@ -132,8 +132,9 @@ def score(
 ) -> None:
     """Score transcripts: turns, segments, moments with their repair, 1-5 ratings."""
     from detector import batch
+    from detector.targets import expand
 
-    paths = list(batch.expand(files))
+    paths = list(expand(files))
     if not paths:
         raise typer.BadParameter("no file matches")
     if out is None and format is Format.HTML and len(paths) > 1:

@@ -5,11 +5,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from detector import batch
-from detector.batch import Outcome, Request, analyze, expand, explain, render, run
+from detector.batch import Outcome, Request, analyze, explain, render, run
 from detector.errors import UnknownFormat, UnknownRole
 from detector.formats import read_transcript
 from detector.transcript import Transcript
@@ -31,25 +32,30 @@ def write(tmp_path: Path, dialogue: tuple[str, ...]) -> Write:
     return write
 
 
-def test_globs_are_spelled_out_in_order_and_other_names_stay(tmp_path: Path) -> None:
-    for name in ("b.vtt", "a.vtt", "c.txt"):
-        (tmp_path / name).touch()
-    found = list(expand([f"{tmp_path}/*.vtt", "-", "missing.vtt"]))
-    assert found == [f"{tmp_path}/a.vtt", f"{tmp_path}/b.vtt", "-", "missing.vtt"]
-
-
-def test_a_file_whose_name_looks_like_a_glob_is_itself(tmp_path: Path) -> None:
-    (tmp_path / "a[1].vtt").touch()
-    assert list(expand([f"{tmp_path}/a[1].vtt"])) == [f"{tmp_path}/a[1].vtt"]
-
-
-def test_a_glob_that_matches_nothing_gives_nothing(tmp_path: Path) -> None:
-    assert list(expand([f"{tmp_path}/*.nothing"])) == []
-
-
 def test_outcomes_come_in_the_order_given(write: Write) -> None:
     names = [write("b.json"), write("a.json")]
     assert [outcome.name for outcome in run(names, Request())] == names
+
+
+@pytest.mark.parametrize(("digits", "is_tty"), [(9, True), (1, False)])
+def test_a_short_file_or_one_that_nobody_watches_is_not_announced(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: Any, digits: int, is_tty: bool
+) -> None:
+    monkeypatch.setattr(batch, "_LONG_BYTES", 10**digits)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_tty, raising=False)
+    list(run([write("a.json")], Request()))
+    assert capsys.readouterr().err == ""
+
+
+def test_one_long_file_is_announced_where_a_person_watches(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(batch, "_LONG_BYTES", 10)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    list(run([write("canary.json")], Request()))
+    said = capsys.readouterr().err
+    assert said.startswith("scoring 0.0 MB")
+    assert "canary" not in said
 
 
 def test_each_file_is_written_under_its_own_stem(write: Write, tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ THERAPIST = "Dr. Rivera"
 
 
 def session_of(n_turns: int) -> Transcript:
-    """A session of this many turns, made of invented ones end to end, with its times."""
+    """A session of this many cues, made of invented ones end to end, with its times.
+
+    Where two meet, neighbours of one speaker can become one turn: one in a thousand, at most.
+    """
     cues: list[Cue] = []
     offset = 0.0
     sessions = [session.transcript for session in load_synthetic()]

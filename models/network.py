@@ -41,7 +41,9 @@ class RuptureConfig(PretrainedConfig):
         encoder: the base encoder's own configuration, as its `config.json` holds it.
         labels, markers, strategies, pillars, ratings, talk, behaviour: names of the heads'
             columns, in order.
-        n_features: rule and timing columns by turn.
+        n_features: rule and timing columns by turn; 0: words alone.
+        sees_session: whether a turn is read among the others; without, each stands alone (a
+            baseline).
         session_size: units of the GRU in each direction, and of the turn's projection.
         feature_size: units that the features are brought to.
         n_members: session networks whose outputs are averaged.
@@ -61,6 +63,7 @@ class RuptureConfig(PretrainedConfig):
         talk: Sequence[str] = (),
         behaviour: Sequence[str] = (),
         n_features: int = 0,
+        sees_session: bool = True,
         session_size: int = 96,
         feature_size: int = 64,
         n_members: int = 1,
@@ -71,7 +74,8 @@ class RuptureConfig(PretrainedConfig):
         self.labels, self.markers, self.strategies = [*labels], [*markers], [*strategies]
         self.pillars, self.ratings = [*pillars], [*ratings]
         self.talk, self.behaviour = [*talk], [*behaviour]
-        self.n_features, self.session_size = n_features, session_size
+        self.n_features, self.sees_session = n_features, sees_session
+        self.session_size = session_size
         self.feature_size, self.n_members, self.dropout = feature_size, n_members, dropout
         super().__init__(**others)
 
@@ -112,19 +116,27 @@ class TurnEncoder(nn.Module):
         return mean
 
 
+_ROLE_SIZE = 8
+
+
 class SessionNetwork(nn.Module):
     """Turn vectors, roles and features of whole sessions to the heads' logits."""
 
     def __init__(self, config: RuptureConfig, vector_size: int) -> None:
         super().__init__()
-        size, features = config.session_size, config.feature_size
+        size, features = config.session_size, config.feature_size if config.n_features else 0
         self.vector = nn.Linear(vector_size, size)
-        self.features = nn.Linear(config.n_features, features)
-        self.role = nn.Embedding(len(ROLES), 8)
-        self.norm = nn.LayerNorm(size + features + 8)
-        self.around = nn.GRU(size + features + 8, size, batch_first=True, bidirectional=True)
+        self.features = nn.Linear(config.n_features, features) if features else None
+        self.role = nn.Embedding(len(ROLES), _ROLE_SIZE)
+        narrow = size + features + _ROLE_SIZE
+        self.norm = nn.LayerNorm(narrow)
+        self.around = (
+            nn.GRU(narrow, size, batch_first=True, bidirectional=True)
+            if config.sees_session
+            else None
+        )
         self.drop = nn.Dropout(config.dropout)
-        wide = size + features + 8 + 2 * size
+        wide = narrow + (2 * size if config.sees_session else 0)
         self.heads = nn.ModuleDict(
             {head: nn.Linear(wide, config.columns(head)) for head in HEADS if config.columns(head)}
         )
@@ -143,10 +155,13 @@ class SessionNetwork(nn.Module):
 
         Returns: by head (n_sessions, n_turns, n_columns); `ratings` (n_sessions, n_ratings).
         """
-        vectors, features = self.vector(self.drop(vectors)), self.features(features)
-        turn = torch.cat([nn.functional.gelu(vectors), nn.functional.gelu(features)], dim=-1)
-        turn = self.drop(self.norm(torch.cat([turn, self.role(roles)], dim=-1)))
-        wide = torch.cat([turn, self.drop(self._see(turn, lengths))], dim=-1)
+        parts = [nn.functional.gelu(self.vector(self.drop(vectors)))]
+        if self.features is not None:
+            parts.append(nn.functional.gelu(self.features(features)))
+        turn = self.drop(self.norm(torch.cat([*parts, self.role(roles)], dim=-1)))
+        wide = turn
+        if self.around is not None:
+            wide = torch.cat([turn, self.drop(self._see(turn, lengths))], dim=-1)
         found = {head: layer(wide) for head, layer in self.heads.items()}
         if self.ratings is not None:
             found["ratings"] = self.ratings(_summary(wide, lengths))
@@ -154,6 +169,7 @@ class SessionNetwork(nn.Module):
 
     def _see(self, turn: Tensor, lengths: Tensor | None) -> Tensor:
         """What the GRU makes of each turn among the others; padding is never seen."""
+        assert self.around is not None  # noqa: S101 - asked only where there is one
         if lengths is None:
             seen: Tensor = self.around(turn)[0]
             return seen

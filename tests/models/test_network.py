@@ -11,7 +11,14 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from models.encoding import encode, token_batches
 from models.errors import IncompatibleCheckpoint, UnknownCheckpoint
-from models.network import HEADS, RuptureConfig, RuptureModel, from_base, register
+from models.network import (
+    HEADS,
+    RuptureConfig,
+    RuptureModel,
+    SessionNetwork,
+    from_base,
+    register,
+)
 from models.spec import ModelSpec
 
 MakeSpec = Callable[..., ModelSpec]
@@ -270,3 +277,13 @@ def test_lora_merges_back_into_a_model_that_can_be_saved(
     merged.save_pretrained(tmp_path)
     again = RuptureModel.from_pretrained(tmp_path).eval()
     torch.testing.assert_close(again.encoder(ids, ones, ones), before, atol=1e-5, rtol=1e-4)
+
+
+def test_without_the_session_a_turn_is_read_the_same_among_any_others() -> None:
+    torch.manual_seed(0)
+    config = RuptureConfig(labels=["a"], ratings=["r"], n_features=0, sees_session=False)
+    network = SessionNetwork(config, 6).eval()
+    vectors, roles = torch.randn(1, 5, 6), torch.ones(1, 5, dtype=torch.int64)
+    whole = network(vectors, roles, torch.zeros(1, 5, 0))["labels"]
+    alone = network(vectors[:, 2:3], roles[:, 2:3], torch.zeros(1, 1, 0))["labels"]
+    torch.testing.assert_close(whole[:, 2:3], alone)

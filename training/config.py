@@ -1,7 +1,7 @@
 """What a training run may choose, from a TOML file; a key we do not know is refused.
 
-Everything has a default, and `configs/default.toml` spells all of them out. A run writes the
-resolved file into its folder.
+Everything has a default; `configs/default.toml` is what the shipped checkpoint is trained with,
+every key spelt out. A run writes the resolved file into its folder.
 """
 
 import json
@@ -32,8 +32,10 @@ class EncoderConfig:
         base: folder, or name on the hub, of a Hugging Face encoder with `tokenizer.json`.
         max_tokens: most tokens of a turn, see models.spec.
         context_tokens: of the turn before, see models.spec.
+        layers: how many of its lowest layers are kept; 0 keeps all. Fewer serve faster.
         frozen_layers: lowest layers that stay as they are, the embeddings with them; 0 trains
-            everything. They are passed without storing activations.
+            everything. They are passed without storing activations; where all are frozen, each
+            turn is read once for the whole run.
         lora_rank: above 0, only low-rank updates of the other layers are trained (peft), and
             merged at the end.
         gradient_checkpointing: less memory for a third more time.
@@ -42,6 +44,7 @@ class EncoderConfig:
     base: str = "sentence-transformers/all-MiniLM-L6-v2"
     max_tokens: int = 112
     context_tokens: int = 16
+    layers: int = 0
     frozen_layers: int = 3
     lora_rank: int = 0
     gradient_checkpointing: bool = False
@@ -49,9 +52,15 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """Sizes of the session network, see models.network.RuptureConfig."""
+    """Sizes of the session network, see models.network.RuptureConfig.
+
+    `features` says whether rules and timing are read beside the words; without them and without
+    the session (`sees_session`) a plain turn classifier is left, the baseline.
+    """
 
     n_members: int = 1
+    features: bool = True
+    sees_session: bool = True
     session_size: int = 96
     feature_size: int = 64
     dropout: float = 0.3

@@ -32,13 +32,18 @@ deviation of something that one turn in ten has."""
 
 @dataclass(frozen=True)
 class PreparedSession:
-    """One session, encoded. `targets` holds arrays by name, the first axis being turns."""
+    """One session, encoded. `targets` holds arrays by name, the first axis being turns.
+
+    `vectors`, shape (n_turns, size), are there where the encoder is not trained: it reads the
+    session once, and nothing is read of its tokens again.
+    """
 
     session_id: str
     is_real: bool
     encoded: EncodedSession = field(repr=False)
     targets: Mapping[str, Array] = field(repr=False)
     ratings: Array = field(repr=False)
+    vectors: Array | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -166,7 +171,7 @@ class Collator:
             "roles": _pad([s.encoded.roles[a:b] for s, a, b in windows], width),
             "features": _pad([s.encoded.features[a:b] for s, a, b in windows], width),
             "lengths": torch.tensor([stop - start for _, start, stop in windows]),
-            "batches": self._tokens(windows, width),
+            **self._read(windows, width),
             "labels": _targets(windows, width),
         }
 
@@ -178,6 +183,15 @@ class Collator:
         rng = np.random.default_rng([*draw.seed, 2])
         start = int(rng.integers(length - self.most_turns + 1))
         return session, start, start + self.most_turns
+
+    def _read(
+        self, windows: Sequence[tuple[PreparedSession, int, int]], width: int
+    ) -> dict[str, Any]:
+        """The turns' vectors where all are known, else their tokens."""
+        known = [s.vectors[a:b] for s, a, b in windows if s.vectors is not None]
+        if len(known) == len(windows):
+            return {"vectors": _pad(known, width)}
+        return {"batches": self._tokens(windows, width)}
 
     def _tokens(
         self, windows: Sequence[tuple[PreparedSession, int, int]], width: int

@@ -45,7 +45,7 @@ class EncoderConfig:
     max_tokens: int = 112
     context_tokens: int = 16
     layers: int = 0
-    frozen_layers: int = 3
+    frozen_layers: int = 4
     lora_rank: int = 0
     gradient_checkpointing: bool = False
 
@@ -58,7 +58,7 @@ class NetworkConfig:
     the session (`sees_session`) a plain turn classifier is left, the baseline.
     """
 
-    n_members: int = 1
+    n_members: int = 2
     features: bool = True
     sees_session: bool = True
     session_size: int = 96
@@ -85,9 +85,9 @@ class ScheduleConfig:
         tensorboard: events for TensorBoard beside the log; the package must be installed.
     """
 
-    pretrain_epochs: int = 3
+    pretrain_epochs: int = 2
     epochs: int = 4
-    invented_per_epoch: int = 80
+    invented_per_epoch: int = 60
     sessions_per_batch: int = 4
     most_turns: int = 128
     encoder_rate: float = 5e-5

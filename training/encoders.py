@@ -4,9 +4,19 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from models.encoding import EncodedSession, token_batches
+from models.spec import ModelSpec
 from training.config import ConfigError, TrainConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.network import RuptureModel
 
 _MARKS = (("[CLS]", "[SEP]", "[PAD]"), ("<s>", "</s>", "<pad>"))
 """Begin, end and padding as encoders' tokenizers name them: of BERT's kind, of RoBERTa's kind."""
@@ -53,7 +63,56 @@ def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -
     content = Path(tokenizer_file).read_bytes()
     marks = _marks(_tokenizer(content))
     _check_length(model, config)
+    _shorten(model, config.encoder.layers)
     return Base(model, content, *marks, sha256=_hash(model, loaded["missing_keys"]))
+
+
+def _shorten(model: "nn.Module", n_layers: int) -> None:
+    """Keeps the lowest layers of an encoder; 0 keeps all."""
+    if not n_layers:
+        return
+    name, layers = layers_of(model)
+    if n_layers > len(layers):
+        raise ConfigError("encoder.layers", f"the encoder has {len(layers)} layers")
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent), last, layers[:n_layers])
+    model.config.num_hidden_layers = n_layers  # type: ignore[union-attr]
+
+
+def layers_of(base: "nn.Module") -> tuple[str, "nn.ModuleList"]:
+    """An encoder's stack of layers, with its name: the list as long as the encoder is deep.
+
+    Raises: ConfigError: there is no such list.
+    """
+    from torch import nn
+
+    depth = base.config.num_hidden_layers  # type: ignore[union-attr]
+    for name, module in base.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return name, module
+    raise ConfigError("encoder.base", "no stack of layers found; take another encoder")
+
+
+def is_fixed(config: TrainConfig, model: "RuptureModel") -> bool:
+    """Whether no part of the encoder is trained: its vectors can be read once and kept."""
+    n_layers = len(layers_of(model.encoder.base)[1])
+    return config.encoder.frozen_layers == n_layers and not config.encoder.lora_rank
+
+
+def read_vectors(
+    model: "RuptureModel", session: EncodedSession, spec: ModelSpec, *, bf16: bool
+) -> npt.NDArray[np.float32]:
+    """What the encoder makes of each turn: shape (n_turns, size)."""
+    import torch
+
+    model.train(False)
+    found = np.zeros((len(session), model.encoder.size), dtype=np.float32)
+    device = model.device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for batch in token_batches(session, spec):
+            given = (torch.from_numpy(a).to(device) for a in (batch.ids, batch.mask, batch.own))
+            found[batch.places] = model.encoder(*given).float().cpu().numpy()
+    return found
 
 
 def _absent(name: str, allow_download: bool) -> str:

@@ -30,6 +30,7 @@ from models.network import HEADS, RuptureModel
 from training.batches import Collator, Draw, SessionPool
 from training.config import ConfigError, TrainConfig
 from training.corpus import TrainingDataError
+from training.encoders import layers_of
 from training.losses import SessionLoss
 
 LOG_COLUMNS = ("time", "phase", "epoch", "step", "loss", "gradient_norm", "rate")
@@ -179,7 +180,7 @@ def _prepare_encoder(model: RuptureModel, config: TrainConfig) -> None:
     """
     n_frozen, rank = config.encoder.frozen_layers, config.encoder.lora_rank
     base = model.encoder.base
-    name, layers = _layers(base)
+    name, layers = layers_of(base)
     if n_frozen > len(layers):
         raise ConfigError("encoder.frozen_layers", f"the encoder has {len(layers)} layers")
     if rank:
@@ -191,15 +192,6 @@ def _prepare_encoder(model: RuptureModel, config: TrainConfig) -> None:
                 parameter.requires_grad = False
         for layer in list(layers)[:n_frozen]:
             layer.requires_grad_(False)
-
-
-def _layers(base: nn.Module) -> tuple[str, nn.ModuleList]:
-    """An encoder's stack of layers, with its name: the list as long as the encoder is deep."""
-    depth = base.config.num_hidden_layers  # type: ignore[union-attr]
-    for name, module in base.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return name, module
-    raise ConfigError("encoder.base", "no stack of layers found; take another encoder")
 
 
 def _with_updates(base: nn.Module, stack: str, n_frozen: int, rank: int) -> Any:

@@ -69,7 +69,7 @@ def read_data(config: TrainConfig) -> Data:
     folds = _folds(real, config)
     copied = [noisy_copies(session, config.augment, seed=config.seed) for session in sessions]
     noisy = _read([copy for own in copied for copy in own], rules, "Reading noisy copies")
-    names = feature_names(examples)
+    names = feature_names(examples) if config.network.features else ()
     n_copies = config.augment.copies
     return Data(
         rows=as_dataset([*examples, *noisy], names, soft=config.loss.soft),

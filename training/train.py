@@ -16,12 +16,14 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from detector.codebook import PILLARS, load_codebook
 from models.spec import ModelSpec
@@ -40,7 +42,7 @@ from training.sets import Data, read_data
 
 if TYPE_CHECKING:
     from models.network import RuptureModel
-    from training.batches import Collator, SessionPool
+    from training.batches import Collator, PreparedSession, SessionPool
     from training.encoders import Base
 
 PREDICTIONS = "predictions.safetensors"
@@ -84,20 +86,40 @@ class Trainee:
     run: Run
     data: Data = field(repr=False)
     base: "Base" = field(repr=False)
+    vectors: list[Any] = field(default_factory=list, repr=False)
+    """Of every session, once an encoder that is not trained has read them."""
 
     def phase(
         self, name: str, seen: Sequence[int], pool: "SessionPool", epochs: int, seed: int
     ) -> tuple["RuptureModel", "Collator"]:
         """Trains one phase, from the pre-trained network where there is one."""
-        from training.batches import Collator, prepare
+        from training.batches import Collator
         from training.phases import Phase, fit
 
         spec = make_spec(self.config, self.data, self.base, seen)
-        sessions = prepare(self.data.rows, spec, self.base.tokenizer())
+        model = self._model(spec, seed)
+        sessions = self._read_once(model, spec)
         collator = Collator(sessions, spec, self.config.schedule.most_turns)
         work = self.run.work(name)
         phase = Phase(name, pool, epochs, seed, work, self.run.folder / "log.csv")
-        return fit(self._model(spec, seed), phase, collator, self.config), collator
+        return fit(model, phase, collator, self.config), collator
+
+    def _read_once(self, model: "RuptureModel", spec: ModelSpec) -> list["PreparedSession"]:
+        """All sessions, encoded; with their vectors where no phase changes the encoder."""
+        from training.batches import prepare
+        from training.encoders import is_fixed, read_vectors
+
+        sessions = prepare(self.data.rows, spec, self.base.tokenizer())
+        if not is_fixed(self.config, model):
+            return sessions
+        if not self.vectors:
+            bf16 = self.config.schedule.bf16
+            shown = track(sessions, "Encoding", console=Console(stderr=True))
+            self.vectors.extend(read_vectors(model, s.encoded, spec, bf16=bf16) for s in shown)
+        return [
+            replace(session, vectors=vectors)
+            for session, vectors in zip(sessions, self.vectors, strict=True)
+        ]
 
     def _model(self, spec: ModelSpec, seed: int) -> "RuptureModel":
         """The network to begin with: pre-trained, or fresh over the base encoder."""
@@ -119,6 +141,7 @@ class Trainee:
             talk=TALK,
             behaviour=BEHAVIOUR,
             n_features=len(spec.features),
+            sees_session=self.config.network.sees_session,
             n_members=self.config.network.n_members,
             session_size=self.config.network.session_size,
             feature_size=self.config.network.feature_size,
@@ -296,6 +319,9 @@ def command(
     if "LOCAL_RANK" not in os.environ:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if not allow_download:
+        # Asked for local files only, the library still asks the hub who is calling.
+        os.environ["HF_HUB_OFFLINE"] = "1"
     train(read, out, base=base, resume=resume, allow_download=allow_download)
     typer.echo(str(out))
 

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from models.network import RuptureModel
+from models.network import RuptureModel, TurnEncoder
 from models.spec import ModelSpec, read_spec
 from training import phases
 from training.config import ConfigError, TrainConfig, as_toml, read_config
@@ -292,6 +292,44 @@ def test_an_encoder_can_be_trained_in_other_ways(
     RuptureModel.from_pretrained(tmp_path / "run" / "final")
 
 
+def test_an_encoder_that_is_not_trained_reads_every_turn_once(
+    tmp_path: Path, config: TrainConfig, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counted(self: TurnEncoder, ids: Any, mask: Any, own: Any) -> Any:
+        read.append(len(ids))
+        return forward(self, ids, mask, own)
+
+    forward = TurnEncoder.forward
+    monkeypatch.setattr(TurnEncoder, "forward", counted)
+    train(replace(config, encoder={"frozen_layers": 2}), tmp_path / "run", base=base)
+    assert sum(read) == 4 * len(LINES)
+
+
+def test_a_shortened_encoder_keeps_its_lowest_layers(
+    tmp_path: Path, config: TrainConfig, base: str
+) -> None:
+    short = {"layers": 1, "frozen_layers": 1}
+    train(replace(config, n_folds=0, encoder=short), tmp_path / "run", base=base)
+    trained = load_file(tmp_path / "run" / "final" / "model.safetensors")
+    before = load_file(Path(base) / "model.safetensors")
+    kept = "encoder.layer.0.output.dense.weight"
+    assert np.array_equal(trained[f"encoder.base.{kept}"], before[kept])
+    assert not [name for name in trained if "encoder.base.encoder.layer.1" in name]
+
+
+def test_the_plain_baseline_reads_neither_rules_nor_the_session(
+    tmp_path: Path, config: TrainConfig, base: str
+) -> None:
+    plain = {"features": False, "sees_session": False}
+    train(replace(config, n_folds=0, network=plain), tmp_path / "run", base=base)
+    trained = load_file(tmp_path / "run" / "final" / "model.safetensors")
+    assert not [name for name in trained if "around" in name or "features" in name]
+    spec = read_spec((tmp_path / "run" / "final" / "spec.json").read_text())
+    assert spec.features == ()
+
+
 def test_a_label_without_an_example_is_named(
     tmp_path: Path, config: TrainConfig, base: str
 ) -> None:
@@ -322,6 +360,7 @@ def test_a_loss_that_breaks_stops_the_run(tmp_path: Path, config: TrainConfig, b
     ("changed", "key"),
     [
         ({"encoder": {"frozen_layers": 3}}, "encoder.frozen_layers"),
+        ({"encoder": {"layers": 3}}, "encoder.layers"),
         ({"encoder": {"max_tokens": 500}}, "encoder.max_tokens"),
         ({"schedule": {"pretrain_epochs": 1}}, "schedule.pretrain_epochs"),
         ({"n_folds": 5}, "n_folds"),

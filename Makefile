@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    := out
 
-.PHONY: run test lint check system bench docs figures clean
+.PHONY: run test lint check system bench figures checkpoint clean
 
 run: $(VENV)/.base
 	@mkdir -p $(OUT)
@@ -45,6 +45,14 @@ figures: $(VENV)/.dev
 	$(BIN)/rupture patterns --out docs/patterns.md
 	$(BIN)/rupture evaluate --out docs/evaluation.md
 	$(BIN)/rupture fit-roles --weights detector/weights/roles.toml --out docs/roles.md
+
+# Trains, measures and publishes the default checkpoint; needs the AnnoMI text and the base
+# encoder's folder (RUPTURE_ANNOMI, RUPTURE_BASE: see README). Goes on where it was stopped.
+checkpoint: $(VENV)/.dev
+	$(BIN)/rupture train training/configs/default.toml --out $(OUT)/run --resume
+	$(BIN)/rupture evaluate --run $(OUT)/run --out docs/evaluation.md \
+		--json $(OUT)/run/evaluation.json --html $(OUT)/run/evaluation.html
+	$(BIN)/rupture publish $(OUT)/run --name default --replace --use
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

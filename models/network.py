@@ -125,7 +125,8 @@ class SessionNetwork(nn.Module):
     def __init__(self, config: RuptureConfig, vector_size: int) -> None:
         super().__init__()
         size, features = config.session_size, config.feature_size if config.n_features else 0
-        self.vector = nn.Linear(vector_size, size)
+        # Encoders differ in how large their vectors are; the layer after need not know.
+        self.vector = nn.Sequential(nn.LayerNorm(vector_size), nn.Linear(vector_size, size))
         self.features = nn.Linear(config.n_features, features) if features else None
         self.role = nn.Embedding(len(ROLES), _ROLE_SIZE)
         narrow = size + features + _ROLE_SIZE

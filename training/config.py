@@ -36,6 +36,8 @@ class EncoderConfig:
         frozen_layers: lowest layers that stay as they are, the embeddings with them; 0 trains
             everything. They are passed without storing activations; where all are frozen, each
             turn is read once for the whole run.
+        precision: in which an encoder that is not trained reads, one of
+            training.export.PRECISIONS: what it is to serve in.
         lora_rank: above 0, only low-rank updates of the other layers are trained (peft), and
             merged at the end.
         gradient_checkpointing: less memory for a third more time.
@@ -43,9 +45,10 @@ class EncoderConfig:
 
     base: str = "sentence-transformers/all-MiniLM-L6-v2"
     max_tokens: int = 112
-    context_tokens: int = 16
+    context_tokens: int = 0
     layers: int = 0
-    frozen_layers: int = 4
+    frozen_layers: int = 6
+    precision: str = "int8"
     lora_rank: int = 0
     gradient_checkpointing: bool = False
 
@@ -58,7 +61,7 @@ class NetworkConfig:
     the session (`sees_session`) a plain turn classifier is left, the baseline.
     """
 
-    n_members: int = 2
+    n_members: int = 4
     features: bool = True
     sees_session: bool = True
     session_size: int = 96
@@ -85,14 +88,14 @@ class ScheduleConfig:
         tensorboard: events for TensorBoard beside the log; the package must be installed.
     """
 
-    pretrain_epochs: int = 2
-    epochs: int = 4
-    invented_per_epoch: int = 60
-    sessions_per_batch: int = 4
-    most_turns: int = 128
+    pretrain_epochs: int = 0
+    epochs: int = 12
+    invented_per_epoch: int = 220
+    sessions_per_batch: int = 16
+    most_turns: int = 256
     encoder_rate: float = 5e-5
-    session_rate: float = 1.5e-3
-    weight_decay: float = 0.01
+    session_rate: float = 2e-3
+    weight_decay: float = 0.02
     warmup: float = 0.15
     max_norm: float = 1.0
     bf16: bool = True
@@ -124,6 +127,9 @@ class TrainConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
+
+PRECISIONS = ("int8", "mixed", "weights8", "fp32")
+"""Those of training.export, named here so that reading a configuration loads no torch."""
 
 _AT_LEAST_ONE = (
     "encoder.max_tokens",
@@ -163,6 +169,8 @@ def read_config(path: Path, **changed: Any) -> TrainConfig:
     config: TrainConfig = _section(TrainConfig, {**content, **changed}, "")
     for key, value in flat(config).items():
         _check_range(key, value)
+    if config.encoder.precision not in PRECISIONS:
+        raise ConfigError("encoder.precision", f"is to be one of {', '.join(PRECISIONS)}")
     if config.n_folds == 1:
         raise ConfigError("n_folds", "one fold leaves nothing to train on: 0, or 2 and more")
     return config

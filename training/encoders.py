@@ -1,9 +1,10 @@
 """The encoder that a run starts from: a folder, or a name on the hub that is already here."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,20 +100,37 @@ def is_fixed(config: TrainConfig, model: "RuptureModel") -> bool:
     return config.encoder.frozen_layers == n_layers and not config.encoder.lora_rank
 
 
-def read_vectors(
-    model: "RuptureModel", session: EncodedSession, spec: ModelSpec, *, bf16: bool
-) -> npt.NDArray[np.float32]:
-    """What the encoder makes of each turn: shape (n_turns, size)."""
-    import torch
+def open_reader(
+    model: "RuptureModel", spec: ModelSpec, precision: str
+) -> Callable[[EncodedSession], npt.NDArray[np.float32]]:
+    """Reads sessions with the very graph that will serve: vectors of shape (n_turns, size).
+
+    What is trained on such vectors has met what the precision does to them, so that int8 costs
+    it nothing later.
+
+    Args:
+        model: whose encoder reads.
+        spec: the network's contract.
+        precision: one of training.export.PRECISIONS.
+    """
+    from models.backends import open_graph
+    from training.export import export_encoder, write_encoder
 
     model.train(False)
-    found = np.zeros((len(session), model.encoder.size), dtype=np.float32)
-    device = model.device
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with TemporaryDirectory() as folder:
+        plain, path = Path(folder) / "plain.onnx", Path(folder) / "encoder.onnx"
+        export_encoder(model, plain)
+        write_encoder(plain, path, precision)
+        graph = open_graph(path)
+
+    def read(session: EncodedSession) -> npt.NDArray[np.float32]:
+        found = np.zeros((len(session), model.encoder.size), dtype=np.float32)
         for batch in token_batches(session, spec):
-            given = (torch.from_numpy(a).to(device) for a in (batch.ids, batch.mask, batch.own))
-            found[batch.places] = model.encoder(*given).float().cpu().numpy()
-    return found
+            given = {"ids": batch.ids, "mask": batch.mask, "own": batch.own}
+            found[batch.places] = graph(given)["vectors"]
+        return found
+
+    return read
 
 
 def _absent(name: str, allow_download: bool) -> str:

@@ -68,13 +68,14 @@ def export_graphs(model: RuptureModel, folder: Path) -> None:
     was_training = model.training
     model.train(False)
     try:
-        _export_encoder(model, folder / "encoder.onnx")
+        export_encoder(model, folder / "encoder.onnx")
         _export_session(model, folder / "session.onnx")
     finally:
         model.train(was_training)
 
 
-def _export_encoder(model: RuptureModel, path: Path) -> None:
+def export_encoder(model: RuptureModel, path: Path) -> None:
+    """Writes the graph of turns alone, in fp32; the model is to be in evaluation mode."""
     ids = torch.ones((3, 7), dtype=torch.int64)
     mask, own = torch.ones_like(ids), torch.ones_like(ids)
     mask[0, 5:], own[0, 5:], own[:, :2] = 0, 0, 0

@@ -39,7 +39,7 @@ class LossConfig:
     behaviour: float = 0.2
     ratings: float = 0.05
     soft: float = 0.5
-    invented: float = 0.5
+    invented: float = 1.0
     unsure: float = 1.0
     positive: float = 1.0
 

@@ -107,15 +107,15 @@ class Trainee:
     def _read_once(self, model: "RuptureModel", spec: ModelSpec) -> list["PreparedSession"]:
         """All sessions, encoded; with their vectors where no phase changes the encoder."""
         from training.batches import prepare
-        from training.encoders import is_fixed, read_vectors
+        from training.encoders import is_fixed, open_reader
 
         sessions = prepare(self.data.rows, spec, self.base.tokenizer())
         if not is_fixed(self.config, model):
             return sessions
         if not self.vectors:
-            bf16 = self.config.schedule.bf16
+            read = open_reader(model, spec, self.config.encoder.precision)
             shown = track(sessions, "Encoding", console=Console(stderr=True))
-            self.vectors.extend(read_vectors(model, s.encoded, spec, bf16=bf16) for s in shown)
+            self.vectors.extend(read(session.encoded) for session in shown)
         return [
             replace(session, vectors=vectors)
             for session, vectors in zip(sessions, self.vectors, strict=True)

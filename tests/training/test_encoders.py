@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from models.encoding import encode
+from models.network import RuptureModel
+from models.runtime import open_network
 from models.spec import ModelSpec
+from training import config, export
 from training.config import ConfigError, EncoderConfig, TrainConfig
-from training.encoders import load_base
+from training.encoders import load_base, open_reader
 
 CONFIG = TrainConfig(encoder=EncoderConfig(max_tokens=48, context_tokens=8))
 
@@ -62,3 +67,21 @@ def test_a_tokenizer_without_marks_is_refused(folder: Path) -> None:
     path.write_text(path.read_text("utf-8").replace("[CLS]", "[BEGIN]"), "utf-8")
     with pytest.raises(ConfigError, match="marks"):
         load_base(str(folder), CONFIG)
+
+
+def test_the_vectors_that_are_trained_on_are_those_that_serve(
+    tiny_checkpoint: Path,
+) -> None:
+    network = open_network(tiny_checkpoint)
+    spec = network.spec
+    texts, roles = ["How are you?", "Fine, I guess.", ""], ["therapist", "client", "client"]
+    features = np.zeros((3, len(spec.features)))
+    session = encode(spec, network.tokenizer, texts, roles, features)
+    model = RuptureModel.from_pretrained(tiny_checkpoint)
+    read = open_reader(model, spec, "fp32")(session)
+    served = network.predict(texts, roles, features).vectors
+    np.testing.assert_allclose(read, served, atol=1e-3)
+
+
+def test_the_precisions_a_configuration_knows_are_those_that_are_written() -> None:
+    assert config.PRECISIONS == export.PRECISIONS

@@ -17,11 +17,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from models.network import RuptureModel, TurnEncoder
+from models.network import RuptureModel
 from models.spec import ModelSpec, read_spec
 from training import phases
 from training.config import ConfigError, TrainConfig, as_toml, read_config
 from training.corpus import TrainingDataError
+from training.encoders import open_reader
 from training.phases import last_checkpoint
 from training.train import command, train
 
@@ -295,16 +296,15 @@ def test_an_encoder_can_be_trained_in_other_ways(
 def test_an_encoder_that_is_not_trained_reads_every_turn_once(
     tmp_path: Path, config: TrainConfig, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[int] = []
+    read: list[str] = []
 
-    def counted(self: TurnEncoder, ids: Any, mask: Any, own: Any) -> Any:
-        read.append(len(ids))
-        return forward(self, ids, mask, own)
+    def counted(model: Any, spec: Any, precision: str) -> Any:
+        reader = open_reader(model, spec, precision)
+        return lambda session: read.append(precision) or reader(session)
 
-    forward = TurnEncoder.forward
-    monkeypatch.setattr(TurnEncoder, "forward", counted)
+    monkeypatch.setattr("training.encoders.open_reader", counted)
     train(replace(config, encoder={"frozen_layers": 2}), tmp_path / "run", base=base)
-    assert sum(read) == 4 * len(LINES)
+    assert read == ["int8"] * 4
 
 
 def test_a_shortened_encoder_keeps_its_lowest_layers(

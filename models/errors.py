@@ -34,12 +34,16 @@ class CorruptCheckpoint(ModelError):
 
 
 class IncompatibleCheckpoint(ModelError):
-    """A checkpoint made for something else. Carries the field, what it has and what is needed."""
+    """A checkpoint made for something else. Carries the field, what it has and what is needed.
 
-    def __init__(self, field: str, found: object, needed: object) -> None:
+    `file` is the one that says so, where that is known.
+    """
+
+    def __init__(self, field: str, found: object, needed: object, *, file: str = "") -> None:
         self.field, self.found, self.needed = field, found, needed
+        where = f"{file}: " if file else ""
         super().__init__(
-            f"the checkpoint's {field} is {found}, this code needs {needed}: "
+            f"{where}the checkpoint's {field} is {found}, this code needs {needed}: "
             "train and publish one with this code, or use the code it was made with"
         )
 

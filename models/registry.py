@@ -98,7 +98,9 @@ def load_checkpoint(
         name=chosen.name if chosen else folder.resolve().name,
         folder=folder,
         sha256=sha256,
-        spec=read_spec((folder / "spec.json").read_text("utf-8", "replace")),
+        spec=read_spec(
+            (folder / "spec.json").read_text("utf-8", "replace"), file=f"{folder.name}/spec.json"
+        ),
         scoring=(folder / "scoring.toml").read_bytes(),
         backend=backend,
         threads=threads,

@@ -28,6 +28,9 @@ def seal(folder: Path) -> str:
     Raises: CorruptCheckpoint: a file is missing, or one is a pickle.
     """
     names = sorted(path.name for path in _files(folder) if path.name != "files.json")
+    for name in names:
+        # The library writes safetensors for their owner alone: nobody else could check them.
+        (folder / name).chmod(0o644)
     listed = {name: _sha256(folder / name) for name in names}
     write_whole(folder / "files.json", json.dumps(listed, indent=1) + "\n")
     return verify(folder)
@@ -48,15 +51,15 @@ def verify(folder: Path, *, sha256: str | None = None) -> str:
         raise UnknownCheckpoint(str(folder))
     listed, found = _listed(folder)
     if sha256 not in (None, found):
-        raise CorruptCheckpoint("files.json", "it is not the one that was published")
+        raise _broken(folder, "files.json", "it is not the one that was published")
     there = {path.name for path in _files(folder)} - {"files.json"}
     if missing := sorted({*NEEDED, *listed} - there):
-        raise CorruptCheckpoint(missing[0], "it is missing")
+        raise _broken(folder, missing[0], "it is missing")
     if unlisted := sorted(there - set(listed)):
-        raise CorruptCheckpoint(unlisted[0], "files.json does not list it")
+        raise _broken(folder, unlisted[0], "files.json does not list it")
     for name, expected in listed.items():
         if _sha256(folder / name) != expected:
-            raise CorruptCheckpoint(name, "its sha256 is not the one in files.json")
+            raise _broken(folder, name, "its sha256 is not the one in files.json")
     return found
 
 
@@ -66,13 +69,13 @@ def _listed(folder: Path) -> tuple[dict[str, str], str]:
         content = (folder / "files.json").read_bytes()
         listed: Any = json.loads(content)
     except OSError as error:
-        raise CorruptCheckpoint("files.json", "it is missing or cannot be read") from error
+        raise _broken(folder, "files.json", "it is missing or cannot be read") from error
     except ValueError as error:
-        raise CorruptCheckpoint("files.json", "it is not JSON") from error
+        raise _broken(folder, "files.json", "it is not JSON") from error
     if not isinstance(listed, dict) or not all(
         isinstance(value, str) and _SHA256.fullmatch(value) for value in listed.values()
     ):
-        raise CorruptCheckpoint("files.json", "it does not give a sha256 for each file")
+        raise _broken(folder, "files.json", "it does not give a sha256 for each file")
     return listed, hashlib.sha256(content).hexdigest()
 
 
@@ -82,12 +85,19 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if not path.is_file():
-            raise CorruptCheckpoint(path.name, "it is not a file")
+            raise _broken(folder, path.name, "it is not a file")
+        if not os.access(path, os.R_OK):
+            raise _broken(folder, path.name, "you may not read it")
         if path.suffix.lower() in _PICKLES:
-            raise CorruptCheckpoint(path.name, "pickled weights can run code and are refused")
+            raise _broken(folder, path.name, "pickled weights can run code and are refused")
         if path.suffix == ".safetensors" and not _is_safetensors(path):
-            raise CorruptCheckpoint(path.name, "it is no safetensors file, whatever its name says")
+            raise _broken(folder, path.name, "it is no safetensors file, whatever its name says")
         yield path
+
+
+def _broken(folder: Path, name: str, reason: str) -> CorruptCheckpoint:
+    """The error, with the checkpoint's folder: whoever took the one in use named none."""
+    return CorruptCheckpoint(f"{folder.name}/{name}", reason)
 
 
 def _is_safetensors(path: Path) -> bool:

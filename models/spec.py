@@ -62,7 +62,8 @@ class ModelSpec:
         """
         for field, value in needed.items():
             if (found := getattr(self, field)) != value:
-                raise IncompatibleCheckpoint(field, _short(found), _short(value))
+                file = f"{self.name}/spec.json"
+                raise IncompatibleCheckpoint(field, _short(found), _short(value), file=file)
 
 
 def read_spec(text: str, *, file: str = "spec.json") -> ModelSpec:

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -145,3 +146,17 @@ def test_a_file_is_written_whole_and_can_be_read_by_others(tmp_path: Path) -> No
     assert (tmp_path / "file").read_bytes() == "grün\n".encode()
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_sealed_file_can_be_read_by_others(copy: Path) -> None:
+    (copy / "model.safetensors").chmod(0o600)
+    seal(copy)
+    assert {path.stat().st_mode & 0o777 for path in copy.iterdir()} == {0o644}
+
+
+def test_a_file_that_may_not_be_read_is_named_with_its_folder(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "encoder.onnx")
+    with pytest.raises(CorruptCheckpoint, match=r"copy/encoder\.onnx: you may not read it"):
+        load_checkpoint(str(copy))

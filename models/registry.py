@@ -83,13 +83,13 @@ def load_checkpoint(
     Raises:
         UnknownCheckpoint: no such name or folder; or none is in use.
         CorruptCheckpoint: a file is missing, changed, of a pickle, or not in the list.
-        RegistryError: a registry cannot be read.
+        RegistryError: a registry cannot be read, or lists a folder that is gone.
     """
     entries = list_checkpoints()
     known = tuple(entry.name for entry in entries)
     chosen = next((e for e in entries if e.name == name or (name is None and e.is_current)), None)
     if chosen is not None:
-        folder, sha256 = chosen.folder, verify(chosen.folder, sha256=chosen.sha256)
+        folder, sha256 = chosen.folder, _verified(chosen)
     elif name is not None and Path(name).is_dir():
         folder, sha256 = Path(name), verify(Path(name))
     else:
@@ -142,7 +142,7 @@ def use(name: str) -> None:
     entry = next((entry for entry in entries if entry.name == name), None)
     if entry is None:
         raise UnknownCheckpoint(name, tuple(entry.name for entry in entries))
-    verify(entry.folder, sha256=entry.sha256)
+    _verified(entry)
     before = next((entry.name for entry in entries if entry.is_current), "")
     registry = _Registry.read(_roots()[0])
     if before != name:
@@ -185,6 +185,14 @@ def register(name: str, *, published: date, root: Path | None = None) -> Entry:
     others = tuple(one for one in registry.entries if one.name != name)
     replace(registry, entries=(*others, entry)).write()
     return entry
+
+
+def _verified(entry: Entry) -> str:
+    """Holds a listed checkpoint to the sha256 it is listed with. Returns that."""
+    if not entry.folder.is_dir():
+        reason = f"it lists {entry.name}, whose folder is gone: publish it again, or use another"
+        raise RegistryError(str(entry.folder.parent / "registry.toml"), reason)
+    return verify(entry.folder, sha256=entry.sha256)
 
 
 def _roots() -> tuple[Path, ...]:

@@ -244,12 +244,6 @@ def test_a_registry_that_is_no_text_is_named(root: Path) -> None:
         list_checkpoints()
 
 
-def test_a_checkpoint_whose_folder_is_gone_is_unknown(root: Path) -> None:
-    shutil.rmtree(root / "one")
-    with pytest.raises(UnknownCheckpoint, match="one"):
-        load_checkpoint("one")
-
-
 def test_the_registry_that_ships_can_be_read_and_what_it_lists_is_whole() -> None:
     shipped = registry._Registry.read(Path(registry.__file__).parent / "checkpoints")
     for entry in shipped.entries:
@@ -275,3 +269,11 @@ def test_a_checkpoint_of_another_codebook_is_told_by_its_spec(
     seal(copy)
     with pytest.raises(IncompatibleCheckpoint, match=field):
         load_checkpoint(str(copy)).spec.check(**{field: getattr(ours, field)})
+
+
+def test_a_listed_checkpoint_whose_folder_is_gone_is_said(root: Path) -> None:
+    registry.use("one")
+    shutil.rmtree(root / "one")
+    for load in (load_checkpoint, lambda: load_checkpoint("one"), lambda: registry.use("one")):
+        with pytest.raises(RegistryError, match=r"registry\.toml: it lists one, whose folder is"):
+            load()

@@ -98,16 +98,17 @@ def check_parted(parts: Mapping[str, Sequence[LabelledSession]]) -> None:
     Raises: TrainingDataError: one is; names it and the parts.
     """
     for kind, key in _NEVER_PARTED.items():
-        where: dict[str, dict[str, None]] = defaultdict(dict)
+        where: dict[str, dict[str, str]] = defaultdict(dict)
         for part, sessions in parts.items():
             for session in sessions:
                 if key(session):
-                    where[key(session)][part] = None
+                    where[key(session)].setdefault(part, session.session_id)
         for name, found in where.items():
             if len(found) > 1:
                 raise TrainingDataError(
-                    f"{kind} {name} is in {' and '.join(found)}: what is learned there would be "
-                    "known here; put its sessions into one split and give them one group"
+                    f"{kind} {name} is in {' and '.join(found)} (sessions "
+                    f"{', '.join(found.values())}): what is learned there would be known here; "
+                    "put its sessions into one split and give them one group"
                 )
 
 

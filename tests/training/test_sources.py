@@ -153,7 +153,9 @@ def test_what_is_no_dialogue_task_is_an_error(tmp_path: Path, content: Any) -> N
 
 def test_a_client_in_two_splits_is_named_with_them() -> None:
     one, two = (dataclasses.replace(s, client="c9") for s in load_synthetic()[:2])
-    with pytest.raises(TrainingDataError, match="client c9 is in train and dev"):
+    with pytest.raises(
+        TrainingDataError, match=r"client c9 is in train and dev \(sessions sa01, sa02\)"
+    ):
         check_parted({"train": [one], "dev": [two]})
 
 

@@ -158,7 +158,7 @@ class SessionNetwork(nn.Module):
         """
         parts = [nn.functional.gelu(self.vector(self.drop(vectors)))]
         if self.features is not None:
-            parts.append(nn.functional.gelu(self.features(features)))
+            parts.append(nn.functional.gelu(self.features(self.drop(features))))
         turn = self.drop(self.norm(torch.cat([*parts, self.role(roles)], dim=-1)))
         wide = turn
         if self.around is not None:
@@ -228,6 +228,13 @@ class RuptureModel(PreTrainedModel):
         found: nn.Module = self.encoder.base.get_input_embeddings()  # type: ignore[operator]
         return found
 
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leaves every weight as its layer drew it.
+
+        The library would draw all of them with a deviation of .02, which is made for deep
+        encoders: beside vectors and features of 1 nothing of the roles would be seen at first.
+        """
+
     def read_turns(self, batches: Sequence[dict[str, Tensor]], n_turns: int) -> Tensor:
         """Vectors of all turns, each in its place: shape (n_turns, vector_size)."""
         places = torch.cat([batch["places"] for batch in batches])
@@ -252,12 +259,15 @@ class RuptureModel(PreTrainedModel):
             batches: token batches; `places` count through the padded sessions, row by row.
             vectors: turn vectors where they are known already, instead of `batches`.
 
-        Returns: as SessionNetwork.forward, the members' mean.
+        Returns: as SessionNetwork.forward: the members' mean; in training each member's own, the
+            first axis being the members. Taught by their mean they would lean on each other, and
+            averaging them would steady nothing.
         """
         if vectors is None:
             vectors = self.read_turns(batches, roles.numel()).view(*roles.shape, -1)
         found = [member(vectors, roles, features, lengths) for member in self.members]
-        return {head: torch.stack([f[head] for f in found]).mean(dim=0) for head in found[0]}
+        apart = {head: torch.stack([one[head] for one in found]) for head in found[0]}
+        return apart if self.training else {h: own.mean(dim=0) for h, own in apart.items()}
 
 
 def _fresh_base(encoder: dict[str, Any]) -> PreTrainedModel:

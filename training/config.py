@@ -98,7 +98,7 @@ class ScheduleConfig:
     weight_decay: float = 0.02
     warmup: float = 0.15
     max_norm: float = 1.0
-    bf16: bool = True
+    bf16: bool = False
     log_steps: int = 20
     tensorboard: bool = False
 

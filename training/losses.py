@@ -56,22 +56,27 @@ class SessionLoss:
         labels: Mapping[str, Tensor],
         num_items_in_batch: object = None,
     ) -> Tensor:
-        """The loss of a batch, a scalar.
+        """The loss of a batch, a scalar: the mean over the members.
 
         Args:
-            outputs: logits by head, as models.network.RuptureModel.forward.
+            outputs: logits by head, as models.network.RuptureModel.forward gives in training.
             labels: targets and masks, as training.batches.Collator makes them.
             num_items_in_batch: not used: a session counts by its turns, not by its tokens.
         """
-        parts = self.by_head(outputs, labels)
-        return torch.stack(
-            [getattr(self.config, head) * part for head, part in parts.items()]
-        ).sum()
+        n_members = len(outputs["labels"])
+        lost = [
+            getattr(self.config, head) * part
+            for member in range(n_members)
+            for head, part in self.by_head(
+                {name: own[member] for name, own in outputs.items()}, labels
+            ).items()
+        ]
+        return torch.stack(lost).sum() / n_members
 
     def by_head(
         self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Each head's loss before its weight, scalars."""
+        """Each head's loss before its weight, scalars, of one member."""
         own = labels["own"]
         client, therapist = own[..., :1], own[..., 2:3]
         found = {

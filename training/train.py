@@ -52,12 +52,13 @@ PRETRAINED = "pretrained"
 def make_spec(config: TrainConfig, data: Data, base: "Base", seen: Sequence[int]) -> ModelSpec:
     """The contract of a network.
 
-    Features are measured on the invented sessions where there are any: all folds share them, and
-    no session that is scored has a part in them. Otherwise on the sessions that it sees.
+    Features are measured on the sessions that it sees, real and invented; on the invented ones
+    alone where a network pre-trained on them is shared by all folds.
     """
     from training.batches import scaling
 
-    means, scales = scaling(data.table(data.invented or seen, "features"))
+    measured = {*data.invented} if config.schedule.pretrain_epochs else {*seen, *data.invented}
+    means, scales = scaling(data.table(sorted(measured), "features"))
     return ModelSpec(
         name=config.name,
         codebook=load_codebook().version,

@@ -19,6 +19,10 @@ def outputs() -> dict[str, Tensor]:
     return {**found, "ratings": torch.ones(1, 4)}
 
 
+def members(*each: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.stack([one[name] for one in each]) for name in each[0]}
+
+
 def targets() -> dict[str, Tensor]:
     client, therapist = [1.0, 1, 0, 0, 1], [0.0, 0, 1, 1, 0]
     none = torch.full((1, N_TURNS), -1)
@@ -56,7 +60,7 @@ def test_heads_without_a_target_cost_nothing() -> None:
 
 def test_a_head_without_a_target_still_has_a_gradient() -> None:
     given = {name: value.requires_grad_() for name, value in outputs().items()}
-    SessionLoss(LossConfig())(given, targets()).backward()
+    SessionLoss(LossConfig())(members(given), targets()).backward()
     assert all(value.grad is not None for value in given.values())
 
 
@@ -112,5 +116,15 @@ def test_only_known_ratings_count() -> None:
 def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
     config = LossConfig(labels=3.0, markers=0.0, strategies=0.5)
     found = parts(config, outputs(), targets())
-    whole = float(SessionLoss(config)(outputs(), targets()))
+    whole = float(SessionLoss(config)(members(outputs()), targets()))
     assert whole == pytest.approx(sum(getattr(config, head) * v for head, v in found.items()))
+
+
+def test_each_member_is_held_to_the_targets_by_itself() -> None:
+    """Two members that err to either side are wrong, though their mean would be right."""
+    config, high, low = LossConfig(), outputs(), outputs()
+    high["intensity"], low["intensity"] = high["intensity"] + 1, low["intensity"] - 1
+    apart = float(SessionLoss(config)(members(high, low), targets()))
+    alone = [float(SessionLoss(config)(members(one), targets())) for one in (high, low)]
+    assert apart == pytest.approx(sum(alone) / 2)
+    assert apart > float(SessionLoss(config)(members(outputs()), targets()))

@@ -216,12 +216,20 @@ class RuptureModel(PreTrainedModel):
 
         Raises: UnknownCheckpoint: no such folder. The library would look for it in its cache,
             and on the way ask the hub who is asking, `local_files_only` or not.
+            IncompatibleCheckpoint: weights are missing. The library would only warn, and leave
+            there whatever the memory held.
         """
         ours = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
         given = {**ours, **given}
         if given["local_files_only"] and not Path(where[0]).is_dir():
             raise UnknownCheckpoint(str(where[0]))
-        return super().from_pretrained(*where, **given)
+        wants_report = given.pop("output_loading_info", False)
+        loaded: Any = super().from_pretrained(*where, output_loading_info=True, **given)
+        model, report = loaded
+        if lacking := sorted(report["missing_keys"]):
+            without = "without " + ", ".join(lacking[:3])
+            raise IncompatibleCheckpoint("weights", without, "all of them", file=str(where[0]))
+        return (model, report) if wants_report else model
 
     def get_input_embeddings(self) -> nn.Module:
         """The base encoder's; LoRA and gradient checkpointing ask for them."""

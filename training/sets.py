@@ -3,6 +3,8 @@
 Folds part the real sessions by group, source by source; noisy copies go where their session goes.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from detector.markers import MarkerRules
 from training.augment import noisy_copies
 from training.config import ConfigError, TrainConfig
 from training.corpus import LabelledSession, TrainingDataError
-from training.examples import as_dataset, feature_names
+from training.examples import as_dataset, feature_names, missing_labels
 from training.rules import Example, fold_of, read_examples
 from training.sources import check_parted, load_sessions
 
@@ -53,12 +55,34 @@ class Data:
         wanted = [*places, *(c for place in places for c in self.copies.get(place, ()))]
         return [np.asarray(table) for table in self.rows.select(wanted)[column]]
 
+    @property
+    def sha256(self) -> str:
+        """Of all that is learned from: texts, features, targets, and who is in which fold."""
+        digest = hashlib.sha256(json.dumps([self.features, self.folds]).encode())
+        for row in self.rows:
+            digest.update(np.asarray(row.pop("features"), dtype=np.float64).tobytes())
+            digest.update(json.dumps(row).encode())
+        return digest.hexdigest()
+
+
+def hold_labels(data: Data, config: TrainConfig) -> None:
+    """Holds that every network of the run sees every label, before hours go into the first.
+
+    Raises: TrainingDataError: a label has no example among the sessions that one sees.
+    """
+    for fold in (*range(config.n_folds), *([None] if config.final else [])):
+        name = "final" if fold is None else f"fold-{fold}"
+        for label in missing_labels(data.rows.select([*data.seen(fold), *data.invented])):
+            raise TrainingDataError(
+                f"{name}: no turn is labelled {label}; add sessions that have it"
+            )
+
 
 def read_data(config: TrainConfig) -> Data:
     """Reads, checks and numbers the sessions.
 
-    Raises: TrainingDataError: no session, a label that nobody carries, a group that two folds
-        would share, or what training.sources and training.examples say.
+    Raises: TrainingDataError: no session, a group that two folds would share, or what
+        training.sources and training.examples say.
     """
     sessions = load_sessions(config.data)
     rules = MarkerRules()

@@ -28,17 +28,16 @@ from rich.progress import track
 from detector.codebook import PILLARS, load_codebook
 from models.spec import ModelSpec
 from training.config import ConfigError, TrainConfig, read_config
-from training.corpus import RATINGS, TrainingDataError, told
+from training.corpus import RATINGS, told
 from training.examples import (
     BEHAVIOUR,
     LABELS,
     TALK,
     marker_columns,
-    missing_labels,
     strategy_columns,
 )
 from training.run import Run, hold_same, is_main, replace_text
-from training.sets import Data, read_data
+from training.sets import Data, hold_labels, read_data
 
 if TYPE_CHECKING:
     from models.network import RuptureModel
@@ -176,10 +175,7 @@ def pretrain(trainee: Trainee) -> None:
 
 
 def train_fold(trainee: Trainee, fold: int | None) -> None:
-    """A fold's network, with its logits of the sessions it did not see; or the final one (None).
-
-    Raises: TrainingDataError: a label has no example among the sessions that it sees.
-    """
+    """A fold's network, with its logits of the sessions it did not see; or the final one (None)."""
     from training.batches import SessionPool
 
     config, data = trainee.config, trainee.data
@@ -187,8 +183,6 @@ def train_fold(trainee: Trainee, fold: int | None) -> None:
     if trainee.run.is_done(name):
         return
     seen = data.seen(fold)
-    for label in missing_labels(data.rows.select([*seen, *data.invented])):
-        raise TrainingDataError(f"{name}: no turn is labelled {label}; add sessions that have it")
     seed = config.seed + (config.n_folds if fold is None else fold)
     pool = SessionPool(
         seen,
@@ -270,8 +264,10 @@ def train(
 
     run = Run.open(out, config, resume=resume)
     encoder = load_base(base or config.encoder.base, config, allow_download=allow_download)
-    _note_environment(run, encoder)
-    trainee = Trainee(config, run, read_data(config), encoder)
+    data = read_data(config)
+    hold_labels(data, config)
+    _note_environment(run, encoder, data)
+    trainee = Trainee(config, run, data, encoder)
     pretrain(trainee)
     for fold in range(config.n_folds):
         train_fold(trainee, fold)
@@ -282,17 +278,26 @@ def train(
         shutil.rmtree(run.folder / ".work", ignore_errors=True)
 
 
-def _note_environment(run: Run, base: "Base") -> None:
-    """Writes what the run began with; a run that goes on is held to the same encoder."""
+def _note_environment(run: Run, base: "Base", data: Data) -> None:
+    """Writes what the run began with; one that goes on is held to the same encoder and sessions.
+
+    Else some folds would have learned from other sessions than the rest, and figures over all
+    of them would mean nothing.
+    """
     import torch
     import transformers
 
     if not is_main():
         return
     path = run.folder / "environment.json"
-    now = {"base_sha256": base.sha256}
+    now = {"base_sha256": base.sha256, "data_sha256": data.sha256}
     if path.exists():
-        hold_same(json.loads(path.read_text("utf-8")), now, "the run in this folder")
+        # Runs that were begun before this was noted go on as they are.
+        found = {**now, **json.loads(path.read_text("utf-8"))}
+        if found["data_sha256"] != now["data_sha256"]:
+            reason = "was begun on other sessions, labels or rules: name another folder"
+            raise ConfigError(str(run.folder), reason)
+        hold_same(found, now, "the run in this folder")
         return
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     about = {**now, **versions, "python": platform.python_version()}

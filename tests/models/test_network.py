@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from models.encoding import encode, token_batches
@@ -149,6 +150,17 @@ def test_pickled_weights_are_not_loaded(model: RuptureModel, tmp_path: Path) -> 
     (tmp_path / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError, match="safetensors"):
+        RuptureModel.from_pretrained(tmp_path)
+
+
+def test_weights_that_are_missing_are_named_and_not_made_up(
+    model: RuptureModel, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["members.0.heads.labels.bias"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(IncompatibleCheckpoint, match=r"weights is without members\.0\.heads"):
         RuptureModel.from_pretrained(tmp_path)
 
 

@@ -191,6 +191,18 @@ def test_a_run_goes_on_only_as_it_began(run: Path, config: TrainConfig, base: st
         train(replace(config, schedule={"epochs": 3}), run, base=base, resume=True)
 
 
+def test_a_run_does_not_go_on_with_other_sessions(
+    tmp_path: Path, config: TrainConfig, base: str
+) -> None:
+    path = tmp_path / "talk.jsonl"
+    written(path, *map(session, range(4)))
+    changed = replace(config, n_folds=0, data={"exports": (str(path),)}, schedule={"epochs": 1})
+    train(changed, tmp_path / "run", base=base)
+    written(path, *map(session, range(3)))
+    with pytest.raises(ConfigError, match="begun on other sessions, labels or rules"):
+        train(changed, tmp_path / "run", base=base, resume=True)
+
+
 class Killed(BaseException):
     """Ends a run as no error handler expects it."""
 
@@ -333,12 +345,13 @@ def test_the_plain_baseline_reads_neither_rules_nor_the_session(
 def test_a_label_without_an_example_is_named(
     tmp_path: Path, config: TrainConfig, base: str
 ) -> None:
-    lines = LINES[:-1]
-    path = written(tmp_path / "talk.jsonl", *(session(n, lines=lines) for n in range(2)))
-    changed = replace(config, n_folds=0, data={"exports": (path,)})
-    with pytest.raises(TrainingDataError, match=r"final: no turn is labelled repair_disclosure"):
+    fewer = [session(n, lines=LINES[: -1 if n else None]) for n in range(4)]
+    path = written(tmp_path / "talk.jsonl", *fewer)
+    changed = replace(config, data={"exports": (path,)})
+    with pytest.raises(TrainingDataError, match=r"fold-\d: no turn is labelled repair_disclosure"):
         train(changed, tmp_path / "run", base=base)
-    assert not (tmp_path / "run" / "final").exists()
+    # Named before any fold is trained, also where the fold is not the first.
+    assert {one.name for one in (tmp_path / "run").iterdir()} == {"config.toml"}
 
 
 def test_a_session_of_one_turn_is_trained_on(

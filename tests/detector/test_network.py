@@ -161,9 +161,9 @@ def test_without_its_top_word_the_turn_scores_lower_by_what_was_said(
     lines = [*dialogue, "T: Shall we stop?", "C: You never listen to me, and I am not fine."]
     whole = read_session(make_transcript(*lines), rules)
     said = reader.read(whole)
-    top = reader.word_effects(whole, said, len(lines) - 1, label)[0]
+    top, *others = reader.word_effects(whole, said, len(lines) - 1, label)
     text = whole.turns[-1].text
-    assert top.effect > 0
+    assert all(other.effect <= top.effect for other in others)
     cut = read_session(make_transcript(*lines[:-1], f"C: {without(text, top)}"), rules)
     held = dataclasses.replace(cut, features=whole.features)
     fall = said.labels[label][-1] - reader.read(held).labels[label][-1]

@@ -340,7 +340,7 @@ def scoring_toml(*, weight: float, flag: float) -> bytes:
     """The shipped rules' weights with a network heard beside them, and another mark."""
     toml = (files("detector") / "weights" / "rules.toml").read_text("utf-8")
     toml = re.sub(r"^flag = .*$", f"flag = {flag}", toml, flags=re.MULTILINE)
-    heard = f'\\g<0>\n"network" = {{ weight = {weight}, mean = 0.0 }}'
+    heard = f'\\g<0>\n"network" = {{ weight = {weight}, mean = -0.5 }}'
     return re.sub(r"^\[context\.\w+\.features\]$", heard, toml, flags=re.MULTILINE).encode()
 
 
@@ -409,7 +409,7 @@ def test_the_network_changes_scores_and_its_share_is_told(
     assert told
     for one in told:
         assert one.feature == f"network.{one.label}"
-        assert one.contribution == pytest.approx(4.0 * one.value)
+        assert one.contribution == pytest.approx(4.0 * (one.value + 0.5), abs=1e-3)
 
 
 def test_a_flagged_turn_without_a_rule_for_its_kind_has_a_finding_of_the_network(

@@ -35,9 +35,10 @@ system:
 		|| echo "chromium did not install: the browser tests will be skipped"; \
 	else echo "Install chromium (Debian: apt-get install chromium) for the browser tests; the rest runs."; fi
 
-# Speed, memory and cold start on this machine; nothing asserts a time.
+# Speed, memory and cold start on this machine; nothing asserts a time. With RUPTURE_BASE, the base
+# encoder's folder, beside the usual way of using the same encoder.
 bench: $(VENV)/.dev
-	$(BIN)/python -m training.bench
+	$(BIN)/python -m training.bench $(if $(RUPTURE_BASE),--base $(RUPTURE_BASE))
 
 # The weights and every figure in docs/; needs the AnnoMI text (see README).
 figures: $(VENV)/.dev

@@ -24,12 +24,17 @@ class Run:
     def open(cls, folder: Path, config: TrainConfig, *, resume: bool) -> "Run":
         """The folder of a new run, or of one that goes on.
 
+        A run that was refused before it trained anything leaves only its files: the mended
+        configuration takes their place.
+
         Raises: ConfigError: there is a run already, or one with another configuration.
         """
         written = folder / "config.toml"
         if is_main():
-            if not written.exists():
-                folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            has_begun = written.exists() and any(path.is_dir() for path in folder.iterdir())
+            if not has_begun:
+                (folder / "environment.json").unlink(missing_ok=True)
                 replace_text(written, as_toml(config))
             elif not resume:
                 raise ConfigError(str(folder), "holds a run: --resume it, or name another folder")

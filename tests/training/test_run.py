@@ -22,14 +22,20 @@ def test_to_resume_a_run_that_is_not_there_is_to_start_it(tmp_path: Path) -> Non
     assert (tmp_path / "config.toml").is_file()
 
 
-def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
+def test_a_run_that_was_refused_before_it_began_leaves_the_folder_free(tmp_path: Path) -> None:
     Run.open(tmp_path, TrainConfig(), resume=False)
+    Run.open(tmp_path, TrainConfig(seed=1), resume=False)
+    assert read_config(tmp_path / "config.toml").seed == 1
+
+
+def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
+    Run.open(tmp_path, TrainConfig(), resume=False).work("final").mkdir(parents=True)
     with pytest.raises(ConfigError, match="holds a run"):
         Run.open(tmp_path, TrainConfig(), resume=False)
 
 
 def test_another_configuration_is_refused_and_its_key_named(tmp_path: Path) -> None:
-    Run.open(tmp_path, TrainConfig(), resume=False)
+    Run.open(tmp_path, TrainConfig(), resume=False).work("final").mkdir(parents=True)
     with pytest.raises(ConfigError) as error:
         Run.open(tmp_path, TrainConfig(seed=1), resume=True)
     assert error.value.key == "seed"

@@ -24,7 +24,8 @@ FARTHEST = 5.0
 
 BATCH_TOKENS = 4096
 """Most tokens, padding included, that go through the encoder at once. Bounds the memory: at 384
-units and 6 layers some 200 MiB. A judgement; twice and half as many cost the same time."""
+units and 6 layers some 200 MiB. A judgement; smaller batches have less padding, and whether that
+pays is not settled (docs/benchmarks.md)."""
 
 _AT_ONCE = 1024
 """Texts that are tokenised together: the library's own objects are many times their ids."""
@@ -68,14 +69,22 @@ def load_tokenizer(path: Path) -> Any:
 
     Raises: CorruptCheckpoint: the file is missing or is no tokenizer.
     """
-    from tokenizers import Tokenizer
-
     if not path.is_file():
         raise CorruptCheckpoint(path.name, "it is missing")
     try:
-        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
+        return read_tokenizer(path.read_text("utf-8"))
     except Exception as error:  # the library raises nothing narrower
         raise CorruptCheckpoint(path.name, "it is no tokenizer") from error
+
+
+def read_tokenizer(content: str) -> Any:
+    """The tokenizer that a `tokenizer.json` holds, without padding or cutting of its own.
+
+    Raises: Exception: of the library's own, where it is no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(content)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

@@ -198,16 +198,7 @@ class Network:
         )
 
     def _vectors(self, session: EncodedSession) -> FloatArray:
-        """Turn vectors, each in its place; only one batch of tokens is held at a time."""
-        whole: FloatArray | None = None
-        for batch in token_batches(session, self.spec):
-            given = {"ids": batch.ids, "mask": batch.mask, "own": batch.own}
-            found = self.encoder(given)["vectors"]
-            if whole is None:
-                whole = np.empty((len(session), found.shape[1]), dtype=np.float32)
-            whole[batch.places] = found
-        assert whole is not None, "a session without turns has no vectors"  # noqa: S101
-        return whole
+        return read_vectors(self.encoder, session, self.spec)
 
     def _heads(self, vectors: FloatArray, session: EncodedSession) -> dict[str, FloatArray]:
         return self.session(
@@ -225,6 +216,21 @@ class Network:
         empty = {head: np.zeros((0, _width(self.spec, head)), np.float32) for head in HEADS}
         ratings = np.full(len(self.spec.ratings), np.nan, dtype=np.float32)
         return Prediction(**empty, ratings=ratings, vectors=np.zeros((0, 0), np.float32))
+
+
+def read_vectors(encoder: Graph, session: EncodedSession, spec: ModelSpec) -> FloatArray:
+    """Vectors of a session's turns, each in its place: shape (n_turns, size).
+
+    Only one batch of tokens is held at a time. The session has at least one turn.
+    """
+    whole: FloatArray | None = None
+    for batch in token_batches(session, spec):
+        found = encoder({"ids": batch.ids, "mask": batch.mask, "own": batch.own})["vectors"]
+        if whole is None:
+            whole = np.empty((len(session), found.shape[1]), dtype=np.float32)
+        whole[batch.places] = found
+    assert whole is not None, "a session without turns has no vectors"  # noqa: S101
+    return whole
 
 
 def open_network(folder: Path, *, backend: str = "cpu", threads: int | None = None) -> Network:

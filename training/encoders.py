@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from models.encoding import EncodedSession, token_batches
+from models.encoding import EncodedSession, read_tokenizer
 from models.spec import ModelSpec
 from training.config import ConfigError, TrainConfig
 
@@ -36,7 +36,7 @@ class Base:
 
     def tokenizer(self) -> Any:
         """The tokenizer, without padding or cutting of its own."""
-        return _tokenizer(self.tokenizer_json)
+        return read_tokenizer(self.tokenizer_json.decode("utf-8"))
 
 
 def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -> Base:
@@ -62,7 +62,7 @@ def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -
     if tokenizer_file is None:
         raise ConfigError("encoder.base", _absent(name, allow_download))
     content = Path(tokenizer_file).read_bytes()
-    marks = _marks(_tokenizer(content))
+    marks = _marks(read_tokenizer(content.decode("utf-8")))
     _check_length(model, config)
     _shorten(model, config.encoder.layers)
     return Base(model, content, *marks, sha256=_hash(model, loaded["missing_keys"]))
@@ -114,6 +114,7 @@ def open_reader(
         precision: one of training.export.PRECISIONS.
     """
     from models.backends import open_graph
+    from models.runtime import read_vectors
     from training.export import export_encoder, write_encoder
 
     model.train(False)
@@ -123,14 +124,7 @@ def open_reader(
         write_encoder(plain, path, precision)
         graph = open_graph(path)
 
-    def read(session: EncodedSession) -> npt.NDArray[np.float32]:
-        found = np.zeros((len(session), model.encoder.size), dtype=np.float32)
-        for batch in token_batches(session, spec):
-            given = {"ids": batch.ids, "mask": batch.mask, "own": batch.own}
-            found[batch.places] = graph(given)["vectors"]
-        return found
-
-    return read
+    return lambda session: read_vectors(graph, session, spec)
 
 
 def _absent(name: str, allow_download: bool) -> str:
@@ -139,15 +133,6 @@ def _absent(name: str, allow_download: bool) -> str:
         f"{Path(name).name}: {where}, or has no model.safetensors and tokenizer.json: give its "
         "folder (--base, RUPTURE_BASE), or --allow-download"
     )
-
-
-def _tokenizer(content: bytes) -> Any:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(content.decode("utf-8"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
 
 
 def _marks(tokenizer: Any) -> tuple[int, int, int]:

@@ -62,7 +62,8 @@ class Outcome:
     """What became of one file: `text` to print, or the path `written`, or a `problem`.
 
     `problem` is a sentence without speech; `needs_roles` says that naming the therapist would
-    help, and `speakers` are then the labels found.
+    help, and `speakers` are then the labels found. `ends_all` says that no file can be scored:
+    the checkpoint cannot be used, whatever the transcript.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Outcome:
     problem: str = ""
     needs_roles: bool = False
     speakers: tuple[str, ...] = field(default=(), repr=False)
+    ends_all: bool = False
 
 
 def run(
@@ -80,7 +82,7 @@ def run(
     jobs: int | None = None,
     ask: Callable[[UnknownRole], str | None] = lambda error: None,
 ) -> Iterator[Outcome]:
-    """Scores every file, in the given order.
+    """Scores every file, in the given order, until a checkpoint that cannot be used ends all.
 
     Args:
         names: paths, or "-" for standard input.
@@ -99,12 +101,19 @@ def run(
     if len(names) < _FEWEST_FOR_PROCESSES or workers == 1:
         asking = ask if len(names) == 1 else (lambda error: None)
         outcomes = (_score_asking(pair, request, asking) for pair in targets)
-        yield from _headed(_with_progress(outcomes, len(names)), request)
+        yield from _headed(_with_progress(_until_end(outcomes), len(names)), request)
         return
     # Each process has a network: together they take the cores there are, and no more.
     shared = replace(request, threads=max(1, (os.cpu_count() or 1) // workers))
     scored = _in_processes(targets, shared, workers)
-    yield from _headed(_with_progress(scored, len(names)), request)
+    yield from _headed(_with_progress(_until_end(scored), len(names)), request)
+
+
+def _until_end(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        if outcome.ends_all:
+            return
 
 
 def _in_processes(
@@ -121,6 +130,8 @@ def _in_processes(
             with _processes(workers) as pool:
                 for outcome in pool.map(score, tuple(left)):
                     left.popleft()
+                    if outcome.ends_all:
+                        pool.shutdown(cancel_futures=True)
                     yield outcome
         except BrokenProcessPool:
             yield _score_alone(left.popleft(), request)
@@ -217,7 +228,9 @@ def _score_one(target: tuple[str, Path | None], *, request: Request) -> Outcome:
     except UnknownRole as error:
         hint = "; say who the therapist is with --therapist NAME" if error.speakers else ""
         return Outcome(name, "", None, f"{error}{hint}", True, error.speakers)
-    except (DetectorError, ModelError) as error:
+    except ModelError as error:
+        return Outcome(name, problem=f"{error}; or --checkpoint rules", ends_all=True)
+    except DetectorError as error:
         return Outcome(name, problem=str(error))
     except OSError as error:
         return Outcome(name, problem=error.strerror or "cannot be read")

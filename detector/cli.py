@@ -197,12 +197,12 @@ def _show(outcomes: "Iterable[Outcome]", request: "Request", *, n_files: int) ->
     for outcome in outcomes:
         if outcome.problem:
             failed.append(outcome)
-            _warn(f"{outcome.name}: {outcome.problem}")
+            _warn(f"{'checkpoint' if outcome.ends_all else outcome.name}: {outcome.problem}")
         elif outcome.written:
             typer.echo(str(outcome.written))
         else:
             sys.stdout.write(outcome.text)
-    if failed and n_files > 1:
+    if failed and n_files > 1 and not failed[-1].ends_all:
         typer.echo(f"{n_files - len(failed)} of {n_files} files scored.", err=True)
     if any(not outcome.needs_roles for outcome in failed):
         return EXIT_UNUSABLE

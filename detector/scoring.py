@@ -162,7 +162,8 @@ def score_session(
     Raises: CodebookError: the weights belong to another codebook version, or need a network.
     """
     if weights.codebook != codebook.version:
-        raise CodebookError(weights.name, f"fitted with codebook {weights.codebook}")
+        reason = f"fitted with codebook {weights.codebook}, this code has {codebook.version}"
+        raise CodebookError(weights.name, f"{reason}: fit it again, or use --checkpoint rules")
     if weights.needs_network and network is None:
         raise CodebookError(weights.name, "fitted with a network, and there is none")
     skip = dict(abstained or {})

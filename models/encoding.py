@@ -1,8 +1,8 @@
 """Texts, roles and features of one session as arrays: the ONE encoding, for training and serving.
 
 A turn's tokens are `[CLS] context [SEP] turn [SEP]`, the context being the last few tokens of the
-turn before. Turns of like length go through the encoder together, so that little is padding. No
-torch here: serving has none.
+turn before; without context `[CLS] turn [SEP]`, as encoders are trained on. Turns of like length go
+through the encoder together, so that little is padding. No torch here: serving has none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class EncodedSession:
     """One session, ready for the network.
 
     `tokens` are each turn's ids, `n_context` how many of them stand before the turn's own (the
-    `[CLS]`, the context and its `[SEP]`). `roles` has shape (n_turns,), places in
+    `[CLS]`, and the context with its `[SEP]`). `roles` has shape (n_turns,), places in
     models.spec.ROLES; `features` shape (n_turns, n_features), scaled, no NaN.
     """
 
@@ -199,9 +199,11 @@ def _cut(ids: IntArray, most: int) -> IntArray:
 
 
 def _context(spec: ModelSpec, before: IntArray | None) -> IntArray:
+    """What stands before a turn's own tokens; `before` are the ids of the turn before."""
     kept = spec.context_tokens
-    last = np.zeros(0, dtype=np.int64) if before is None or not kept else before[-kept:]
-    return np.array([spec.cls_id, *last, spec.sep_id], dtype=np.int64)
+    if before is None or not kept or not len(before):
+        return np.array([spec.cls_id], dtype=np.int64)
+    return np.array([spec.cls_id, *before[-kept:], spec.sep_id], dtype=np.int64)
 
 
 def _scaled(spec: ModelSpec, features: npt.NDArray[np.floating[Any]]) -> FloatArray:

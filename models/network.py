@@ -118,6 +118,35 @@ class TurnEncoder(nn.Module):
 
 _ROLE_SIZE = 8
 
+LEAST_SPREAD = 1e-4
+"""Least deviation of a unit of turn vectors: one that never varies is not blown up."""
+
+
+class Standardise(nn.Module):
+    """Turn vectors with every unit brought to mean 0 and deviation 1, as measured once.
+
+    What turns have in common fills most of a frozen encoder's vector; brought unit by unit to
+    one scale, what tells them apart is as loud as what does not. Both are buffers: they travel
+    with the weights and are not trained.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(size))
+        self.register_buffer("spread", torch.ones(size))
+
+    def measure(self, vectors: Tensor) -> None:
+        """Takes centre and spread from vectors of shape (n_turns, size)."""
+        self.centre.copy_(vectors.mean(dim=0))
+        self.spread.copy_(vectors.std(dim=0, correction=0).clamp(min=LEAST_SPREAD))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """The same shape, units in deviations from the mean."""
+        return (vectors - self.centre) / self.spread
+
 
 class SessionNetwork(nn.Module):
     """Turn vectors, roles and features of whole sessions to the heads' logits."""
@@ -125,8 +154,7 @@ class SessionNetwork(nn.Module):
     def __init__(self, config: RuptureConfig, vector_size: int) -> None:
         super().__init__()
         size, features = config.session_size, config.feature_size if config.n_features else 0
-        # Encoders differ in how large their vectors are; the layer after need not know.
-        self.vector = nn.Sequential(nn.LayerNorm(vector_size), nn.Linear(vector_size, size))
+        self.vector = nn.Linear(vector_size, size)
         self.features = nn.Linear(config.n_features, features) if features else None
         self.role = nn.Embedding(len(ROLES), _ROLE_SIZE)
         narrow = size + features + _ROLE_SIZE
@@ -149,7 +177,7 @@ class SessionNetwork(nn.Module):
         """Logits by head.
 
         Args:
-            vectors: shape (n_sessions, n_turns, vector_size).
+            vectors: shape (n_sessions, n_turns, vector_size), standardised.
             roles: shape (n_sessions, n_turns), int64.
             features: shape (n_sessions, n_turns, n_features).
             lengths: turns of each session where they differ, int64; None for one session.
@@ -202,6 +230,7 @@ class RuptureModel(PreTrainedModel):
     def __init__(self, config: RuptureConfig) -> None:
         super().__init__(config)
         self.encoder = TurnEncoder(_fresh_base(config.encoder))
+        self.standardise = Standardise(self.encoder.size)
         self.members = nn.ModuleList(
             SessionNetwork(config, self.encoder.size) for _ in range(config.n_members)
         )
@@ -265,7 +294,8 @@ class RuptureModel(PreTrainedModel):
             features: shape (n_sessions, n_turns, n_features), float32.
             lengths: turns of each session, shape (n_sessions,), int64.
             batches: token batches; `places` count through the padded sessions, row by row.
-            vectors: turn vectors where they are known already, instead of `batches`.
+            vectors: turn vectors where they are known already, instead of `batches`, as the
+                encoder gave them.
 
         Returns: as SessionNetwork.forward: the members' mean; in training each member's own, the
             first axis being the members. Taught by their mean they would lean on each other, and
@@ -273,6 +303,7 @@ class RuptureModel(PreTrainedModel):
         """
         if vectors is None:
             vectors = self.read_turns(batches, roles.numel()).view(*roles.shape, -1)
+        vectors = self.standardise(vectors)
         found = [member(vectors, roles, features, lengths) for member in self.members]
         apart = {head: torch.stack([one[head] for one in found]) for head in found[0]}
         return apart if self.training else {h: own.mean(dim=0) for h, own in apart.items()}

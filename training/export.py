@@ -48,9 +48,10 @@ class _Session(nn.Module):
 
     def __init__(self, model: RuptureModel) -> None:
         super().__init__()
-        self.members = model.members
+        self.standardise, self.members = model.standardise, model.members
 
     def forward(self, vectors: Tensor, roles: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+        vectors = self.standardise(vectors)
         found = [member(vectors, roles, features) for member in self.members]
         return tuple(
             torch.stack([one[head] for one in found]).mean(dim=0)

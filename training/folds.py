@@ -44,9 +44,9 @@ class RulesFold:
         return own_logits(ex.read, self.fitted.own, ex.roles, np.ones(len(ex.roles), dtype=bool))
 
 
-def fold_places(examples: Sequence[Example]) -> list[int]:
+def fold_places(examples: Sequence[Example], seed: int = FOLD_SEED) -> list[int]:
     """The fold of each session, 0..N_FOLDS-1; sessions of one group share it."""
-    return fold_of(examples, N_FOLDS, FOLD_SEED)
+    return fold_of(examples, N_FOLDS, seed)
 
 
 def cross_validate(
@@ -65,11 +65,15 @@ def cross_validate(
 
 
 def fit_folds(
-    examples: Sequence[Example], extra: Sequence[Example], config: FitConfig | None = None
+    examples: Sequence[Example],
+    extra: Sequence[Example],
+    config: FitConfig | None = None,
+    *,
+    seed: int = FOLD_SEED,
 ) -> tuple[RulesFold, ...]:
     """The rules-and-timing scorer fitted without each fold; `extra` is seen by every fit."""
     config = config or FitConfig()
-    folds = fold_places(examples)
+    folds = fold_places(examples, seed)
     made = []
     for number in range(N_FOLDS):
         held = tuple(i for i, fold in enumerate(folds) if fold == number)

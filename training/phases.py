@@ -10,7 +10,7 @@ import datetime
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,10 @@ from training.encoders import layers_of
 from training.losses import SessionLoss
 
 LOG_COLUMNS = ("time", "phase", "epoch", "step", "loss", "gradient_norm", "rate")
+
+N_MEASURED = 80
+"""Sessions on which centre and spread of turn vectors are measured; some 5,000 turns fix both to
+two digits. A judgement."""
 
 LORA_SCALE = 2.0
 """By how much low-rank updates count (alpha over rank), the usual choice (Hu et al. 2022)."""
@@ -99,6 +103,27 @@ def last_checkpoint(work: Path) -> str | None:
         except (ValueError, KeyError):
             continue
     return max(found, default=(0, None))[1]
+
+
+def measure_vectors(
+    model: RuptureModel, collator: Collator, places: Sequence[int], seed: int
+) -> None:
+    """Sets the model's centre and spread of turn vectors, on a sample of sessions it may see."""
+    rng = np.random.default_rng([seed, len(places)])
+    drawn = rng.choice(np.unique(places), min(N_MEASURED, len(set(places))), replace=False)
+    model.train(False)
+    with torch.inference_mode():
+        vectors = [_vectors(model, collator, int(place)) for place in sorted(drawn)]
+    model.standardise.measure(torch.cat(vectors))
+
+
+def _vectors(model: RuptureModel, collator: Collator, place: int) -> torch.Tensor:
+    """A whole session's turn vectors: as known, else as the model reads them now."""
+    session = collator.sessions[place]
+    if session.vectors is not None:
+        return torch.from_numpy(session.vectors)
+    whole = Collator(collator.sessions, collator.spec, most_turns=None)([Draw(place, ())])
+    return model.read_turns(_moved(whole["batches"], model.device), len(session))
 
 
 def predict(

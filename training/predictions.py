@@ -87,19 +87,22 @@ def could_show(ex: Example, label: str) -> Array:
     return shown
 
 
-def read_predictions(folder: Path, examples: Sequence[Example]) -> RunPredictions:
+def read_predictions(
+    folder: Path, examples: Sequence[Example], *, fold_seed: int = FOLD_SEED
+) -> RunPredictions:
     """The predictions of a run, checked against the sessions that are evaluated.
 
     Args:
         folder: the run's, which holds `predictions.safetensors`.
         examples: the real sessions, in the order of `load_annomi`.
+        fold_seed: of the folds that the predictions are to be of.
 
     Raises: TrainingDataError: no such file, a broken one, other folds, or a session that is
         missing, has another number of turns or columns, or a value that is no number.
     """
     path = folder / FILE
     about, arrays = _read(path)
-    expected = {"n_folds": str(N_FOLDS), "fold_seed": str(FOLD_SEED)}
+    expected = {"n_folds": str(N_FOLDS), "fold_seed": str(fold_seed)}
     if wrong := [key for key, value in expected.items() if about.get(key) != value]:
         raise TrainingDataError(
             f"{path}: {wrong[0]} is {about.get(wrong[0])}, the evaluation's is "

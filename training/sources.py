@@ -43,6 +43,8 @@ class DataConfig:
         annomi: the labelled AnnoMI sessions; their text is found by RUPTURE_ANNOMI.
         annomi_path: the release's CSV, where the setting shall not say it; empty: it does.
         synthetic: the invented sessions.
+        splits: which splits are learned from, and folded, e.g. train alone where a choice is to
+            be made that dev shall not have had a part in. A test split is never read.
         exports: files of this module's JSON lines.
         label_studio: Label Studio exports (JSON).
     """
@@ -50,6 +52,7 @@ class DataConfig:
     annomi: bool = True
     annomi_path: str = ""
     synthetic: bool = True
+    splits: tuple[str, ...] = ("train", "dev")
     exports: tuple[str, ...] = ()
     label_studio: tuple[str, ...] = ()
 
@@ -74,7 +77,8 @@ def load_sessions(config: DataConfig) -> list[LabelledSession]:
     for session in sessions:
         parts[session.split].append(session)
     check_parted(parts)
-    return [session for session in sessions if session.split != "test"]
+    kept = [split for split in config.splits if split != "test"]
+    return [session for session in sessions if session.split in kept]
 
 
 def _check_ids(sessions: Sequence[LabelledSession]) -> None:

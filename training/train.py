@@ -94,12 +94,14 @@ class Trainee:
     ) -> tuple["RuptureModel", "Collator"]:
         """Trains one phase, from the pre-trained network where there is one."""
         from training.batches import Collator
-        from training.phases import Phase, fit
+        from training.phases import Phase, fit, measure_vectors
 
         spec = make_spec(self.config, self.data, self.base, seen)
         model = self._model(spec, seed)
         sessions = self._read_once(model, spec)
         collator = Collator(sessions, spec, self.config.schedule.most_turns)
+        if not self.run.is_done(PRETRAINED):
+            measure_vectors(model, collator, [*seen, *self.data.invented], seed)
         work = self.run.work(name)
         phase = Phase(name, pool, epochs, seed, work, self.run.folder / "log.csv")
         return fit(model, phase, collator, self.config), collator

@@ -465,6 +465,19 @@ def test_an_unknown_checkpoint_is_one_line_with_those_there_are(
         assert "no checkpoint 'no-such-one'; there are:" in result.stderr
 
 
+@pytest.mark.parametrize("n_files", [2, 5])
+def test_a_checkpoint_that_cannot_be_used_is_said_once_for_many_files(
+    rupture: Rupture, session: Path, tmp_path: Path, n_files: int
+) -> None:
+    names = [tmp_path / f"{number}.vtt" for number in range(n_files)]
+    for name in names:
+        name.write_bytes(session.read_bytes())
+    result = rupture("score", *names, "--checkpoint", "no-such-one")
+    assert result.exit_code == 3
+    assert result.stderr.count("no-such-one") == 1
+    assert "--checkpoint rules" in result.stderr
+
+
 def test_the_rules_alone_can_be_asked_for(rupture: Rupture, session: Path) -> None:
     result = rupture("score", session, "--format", "json", "--checkpoint", "rules")
     assert json.loads(result.stdout)["provenance"]["backend"] is None

@@ -47,8 +47,8 @@ def test_the_first_turn_has_no_context(make_spec: MakeSpec, tokenizer: Any) -> N
     spec = make_spec()
     session = encoded(spec, tokenizer, "sorry")
     own = ids_of(tokenizer, "sorry")
-    assert session.tokens[0].tolist() == [spec.cls_id, spec.sep_id, *own, spec.sep_id]
-    assert session.n_context.tolist() == [2]
+    assert session.tokens[0].tolist() == [spec.cls_id, *own, spec.sep_id]
+    assert session.n_context.tolist() == [1]
 
 
 def test_only_the_last_tokens_of_the_turn_before_are_context(
@@ -62,7 +62,7 @@ def test_only_the_last_tokens_of_the_turn_before_are_context(
 
 def test_without_context_tokens_a_turn_stands_alone(make_spec: MakeSpec, tokenizer: Any) -> None:
     session = encoded(make_spec(context_tokens=0), tokenizer, "you never listen", "sorry")
-    assert session.n_context.tolist() == [2, 2]
+    assert session.n_context.tolist() == [1, 1]
 
 
 def test_of_a_long_turn_beginning_and_end_are_kept(make_spec: MakeSpec, tokenizer: Any) -> None:
@@ -70,18 +70,18 @@ def test_of_a_long_turn_beginning_and_end_are_kept(make_spec: MakeSpec, tokenize
     session = encoded(spec, tokenizer, "you " * 6 + "listen " * 20 + "sorry sorry")
     you, listen, sorry = (ids_of(tokenizer, word)[0] for word in ("you", "listen", "sorry"))
     assert listen not in session.tokens[0]
-    assert session.tokens[0].tolist()[2:-1] == [you] * 6 + [sorry] * 2
+    assert session.tokens[0].tolist()[1:-1] == [you] * 6 + [sorry] * 2
 
 
 def test_a_turn_of_just_the_most_tokens_is_whole(make_spec: MakeSpec, tokenizer: Any) -> None:
     spec = make_spec(max_tokens=3)
     whole = ids_of(tokenizer, "you never listen")
-    assert encoded(spec, tokenizer, "you never listen").tokens[0].tolist()[2:-1] == whole
+    assert encoded(spec, tokenizer, "you never listen").tokens[0].tolist()[1:-1] == whole
 
 
 def test_a_turn_of_one_token_at_most_keeps_its_first(make_spec: MakeSpec, tokenizer: Any) -> None:
     session = encoded(make_spec(max_tokens=1), tokenizer, "you never listen")
-    assert session.tokens[0].tolist()[2:-1] == ids_of(tokenizer, "you")
+    assert session.tokens[0].tolist()[1:-1] == ids_of(tokenizer, "you")
 
 
 def test_an_empty_turn_still_has_a_token_of_its_own(make_spec: MakeSpec, tokenizer: Any) -> None:

@@ -88,6 +88,29 @@ def test_members_are_averaged(make_spec: MakeSpec, make_model: MakeModel) -> Non
     torch.testing.assert_close(model(**given)["labels"], mean, atol=1e-6, rtol=0)
 
 
+def test_turn_vectors_are_brought_to_one_scale_unit_by_unit(model: RuptureModel) -> None:
+    vectors = torch.randn(400, model.encoder.size) * 7 + 3
+    vectors[:, 0] = 5.0
+    model.standardise.measure(vectors)
+    found = model.standardise(vectors)
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros(32), atol=1e-4, rtol=0)
+    spread = found.std(dim=0, correction=0)
+    torch.testing.assert_close(spread[1:], torch.ones(31), atol=1e-4, rtol=0)
+    assert spread[0] == 0
+
+
+def test_the_scale_of_turn_vectors_is_kept_with_the_weights(
+    model: RuptureModel, tmp_path: Path
+) -> None:
+    model.standardise.measure(torch.randn(50, model.encoder.size) * 7 + 3)
+    model.save_pretrained(tmp_path)
+    again = RuptureModel.from_pretrained(tmp_path)
+    torch.testing.assert_close(again.standardise.centre, model.standardise.centre)
+    torch.testing.assert_close(again.standardise.spread, model.standardise.spread)
+    given = inputs(model, 4)
+    torch.testing.assert_close(again(**given)["labels"], model(**given)["labels"])
+
+
 def test_a_turn_is_the_mean_of_its_own_tokens_and_never_of_padding(model: RuptureModel) -> None:
     ids = torch.tensor([[2, 5, 3, 6, 7, 3, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 1, 1, 0, 0]])

@@ -178,6 +178,13 @@ def test_sessions_of_the_test_split_are_never_loaded(tmp_path: Path) -> None:
     assert [found.session_id for found in load_sessions(config)] == ["s1"]
 
 
+def test_a_split_can_be_left_out_of_what_is_learned_from(tmp_path: Path) -> None:
+    path = written(tmp_path, session(), session(session_id="s2", client="c2", split="dev"))
+    path.write_text(path.read_text().replace(CANARY, "Well.", 1))
+    config = DataConfig(annomi=False, synthetic=False, splits=("train",), exports=(str(path),))
+    assert [found.session_id for found in load_sessions(config)] == ["s1"]
+
+
 def test_an_id_that_comes_twice_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path, session(), session())
     config = DataConfig(annomi=False, synthetic=False, exports=(str(path),))

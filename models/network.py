@@ -85,7 +85,11 @@ class RuptureConfig(PretrainedConfig):
 
 
 class TurnEncoder(nn.Module):
-    """Token ids to one vector a turn: the mean over the turn's own tokens."""
+    """Token ids to one vector a turn: the mean over the turn's own tokens, and their highest.
+
+    The mean says what a turn is about; one word that strains a long turn shows in the highest
+    value of each unit (docs/experiments.md).
+    """
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -94,7 +98,7 @@ class TurnEncoder(nn.Module):
     @property
     def size(self) -> int:
         """Length of a turn vector."""
-        return int(self.base.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        return 2 * int(self.base.config.hidden_size)  # type: ignore[union-attr,arg-type]
 
     def forward(self, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
         """Vectors of turns.
@@ -112,8 +116,13 @@ class TurnEncoder(nn.Module):
             given["token_type_ids"] = mask - own
         hidden = self.base(**given).last_hidden_state.float()
         weight = own.unsqueeze(-1).to(hidden.dtype)
-        mean: Tensor = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
-        return mean
+        mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        highest = hidden.masked_fill(weight == 0, _NO_TOKEN).amax(dim=1)
+        return torch.cat([mean, highest], dim=-1)
+
+
+_NO_TOKEN = -1e4
+"""Stands where there is no token of the turn's own; lower than any unit, and a number in fp16."""
 
 
 _ROLE_SIZE = 8
@@ -217,7 +226,7 @@ def _summary(wide: Tensor, lengths: Tensor | None) -> Tensor:
         return torch.cat([wide.mean(dim=1), wide.amax(dim=1)], dim=-1)
     there = (torch.arange(wide.shape[1], device=wide.device) < lengths[:, None]).unsqueeze(-1)
     mean = (wide * there).sum(dim=1) / there.sum(dim=1)
-    return torch.cat([mean, wide.masked_fill(~there, -1e4).amax(dim=1)], dim=-1)
+    return torch.cat([mean, wide.masked_fill(~there, _NO_TOKEN).amax(dim=1)], dim=-1)
 
 
 class RuptureModel(PreTrainedModel):

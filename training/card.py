@@ -305,7 +305,8 @@ def _metrics(record: Mapping[str, Any]) -> Section:
         "Key metrics",
         (
             "Cross-validated over all labelled sessions; in brackets the 95 % interval by "
-            "bootstrap over sessions. Goal: on no label below the rules without the network.",
+            "bootstrap over sessions. Goal: over all labels above the rules without the network, "
+            "and on no label worse than them.",
         ),
         table=(
             ("label", "turns", "labelled", "average precision", "the rules'", "AUROC", "ECE"),

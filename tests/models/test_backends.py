@@ -19,7 +19,7 @@ def test_a_graph_takes_and_gives_arrays_by_name(tiny_checkpoint: Path) -> None:
     ones = np.ones((2, 3), dtype=np.int64)
     run = open_graph(tiny_checkpoint / "encoder.onnx", threads=1)
     found = run({"ids": ones, "mask": ones, "own": ones})
-    assert found["vectors"].shape == (2, 32)
+    assert found["vectors"].shape == (2, 64)
     assert found["vectors"].dtype == np.float32
 
 

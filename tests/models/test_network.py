@@ -93,9 +93,9 @@ def test_turn_vectors_are_brought_to_one_scale_unit_by_unit(model: RuptureModel)
     vectors[:, 0] = 5.0
     model.standardise.measure(vectors)
     found = model.standardise(vectors)
-    torch.testing.assert_close(found.mean(dim=0), torch.zeros(32), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros(64), atol=1e-4, rtol=0)
     spread = found.std(dim=0, correction=0)
-    torch.testing.assert_close(spread[1:], torch.ones(31), atol=1e-4, rtol=0)
+    torch.testing.assert_close(spread[1:], torch.ones(63), atol=1e-4, rtol=0)
     assert spread[0] == 0
 
 
@@ -237,7 +237,7 @@ def test_a_base_without_kinds_of_tokens_and_without_pooler_serves_too() -> None:
         RuptureConfig(encoder={**kind, "vocab_size": 60}, labels=("a",), n_features=2)
     )
     ones = torch.ones((1, 3), dtype=torch.int64)
-    assert model.encoder(ones, ones, ones).shape == (1, 32)
+    assert model.encoder(ones, ones, ones).shape == (1, 64)
 
 
 def test_no_weight_is_without_use(make_spec: MakeSpec, make_model: MakeModel) -> None:

@@ -55,8 +55,8 @@ def test_a_graph_of_any_precision_takes_other_numbers_of_turns_and_tokens(
     graphs: Path, tmp_path: Path, precision: str
 ) -> None:
     folder = in_precision(graphs, tmp_path / precision, precision)
-    assert vectors(folder, TEXTS * 9).shape == (27, 32)
-    assert vectors(folder, TEXTS[:1]).shape == (1, 32)
+    assert vectors(folder, TEXTS * 9).shape == (27, 64)
+    assert vectors(folder, TEXTS[:1]).shape == (1, 64)
 
 
 def test_int8_takes_less_room_than_fp32(graphs: Path, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ FloatArray = npt.NDArray[np.float32]
 FARTHEST = 5.0
 """Scales from the mean at which a feature is cut: an odd clock must not drown the words."""
 
-BATCH_TOKENS = 4096
-"""Most tokens, padding included, that go through the encoder at once. Bounds the memory: at 384
-units and 6 layers some 200 MiB. A judgement; smaller batches have less padding, and whether that
-pays is not settled (docs/benchmarks.md)."""
+BATCH_TOKENS = 512
+"""Most tokens, padding included, that go through the encoder at once: bounds the memory, and small
+batches hold little padding. Of 256, 512, 1,024 and 4,096 it is the fastest or nearly so in every
+precision; 4,096 takes half as long again (docs/benchmarks.md)."""
 
 _AT_ONCE = 1024
 """Texts that are tokenised together: the library's own objects are many times their ids."""

@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import zipfile
 
 import pytest
@@ -13,9 +14,16 @@ STRICT = "http://purl.oclc.org/ooxml/wordprocessingml/main"
 TURN = "<w:p><w:r><w:t>Ann   0:04</w:t><w:br/><w:t>Hi.</w:t></w:r></w:p>"
 
 
-def docx(body: str, *, space: str = WORD, prolog: str = "", part: str = "document.xml") -> bytes:
+def docx(
+    body: str,
+    *,
+    space: str = WORD,
+    prolog: str = "",
+    part: str = "document.xml",
+    method: int = zipfile.ZIP_DEFLATED,
+) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", method) as archive:
         xml = f'{prolog}<w:document xmlns:w="{space}"><w:body>{body}</w:body></w:document>'
         archive.writestr(f"word/{part}", xml)
     return file.getvalue()
@@ -99,6 +107,28 @@ def test_a_zip_of_an_unknown_version_is_no_format() -> None:
 def test_a_document_that_unpacks_to_too_much_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(TranscriptTooLarge):
         read_transcript(docx(TURN + " " * (MAX_PART + 1)))
+
+
+def stated(data: bytes, size: int) -> bytes:
+    """The same archive whose main part says that it unpacks to so many bytes."""
+    found, entry = bytearray(data), data.rindex(b"PK\x01\x02")
+    found[22:26] = found[entry + 24 : entry + 28] = size.to_bytes(4, "little")
+    return bytes(found)
+
+
+def test_a_document_with_a_false_size_unpacks_to_no_more_than_the_limit() -> None:
+    bomb = stated(docx(TURN + " " * (8 * MAX_PART)), 1000)
+    tracemalloc.start()
+    with pytest.raises(TranscriptError):
+        read_transcript(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * MAX_PART
+
+
+def test_a_document_that_is_packed_as_no_word_document_is_refused() -> None:
+    with pytest.raises(MalformedTranscript, match="packed as none is"):
+        read_transcript(docx(TURN, method=zipfile.ZIP_BZIP2))
 
 
 def test_a_cut_file_is_no_format() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import socket
 import string
 from collections.abc import Callable, Iterator, Sequence
@@ -81,12 +82,30 @@ def rules() -> MarkerRules:
     return MarkerRules()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _rules_in_use(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No checkpoint is in use, in this process and in those it starts: the rules score.
+
+    The shipped checkpoint has tests of its own (tests/models/test_default_checkpoint.py); all
+    others then do not change when it is trained anew.
+    """
+    root = tmp_path_factory.mktemp("no-checkpoint-in-use")
+    (root / "registry.toml").write_text('current = "rules"\nprevious = ""\n', "utf-8")
+    before = os.environ.get("RUPTURE_CHECKPOINTS")
+    os.environ["RUPTURE_CHECKPOINTS"] = str(root)
+    yield
+    if before is None:
+        del os.environ["RUPTURE_CHECKPOINTS"]
+    else:
+        os.environ["RUPTURE_CHECKPOINTS"] = before
+
+
 @pytest.fixture(scope="session")
 def detector() -> "Detector":
-    """The detector that ships, loaded once."""
+    """The rules-and-timing detector, loaded once."""
     from detector import Detector
 
-    return Detector.load()
+    return Detector.load("rules")
 
 
 FEATURES = (

@@ -35,7 +35,7 @@ from training.weights import as_toml
 NETWORK_SHARE = {"withdrawal": 0.5, "confrontation": 0.5, "resolution": 0.5, "contribution": 0.25}
 """Of the network in the mean of both log-odds. Half, and a quarter for contribution, where the
 network lies far below the rules: chosen on the train split with folds of its own, where half
-costs .03 to .05 of average precision against a quarter (docs/experiments.md)."""
+costs .04 of average precision against a quarter (docs/experiments.md)."""
 
 _SURE = 1e-6
 """Probabilities nearer to 0 or 1 than this are brought here before log-odds are taken."""

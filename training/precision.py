@@ -106,8 +106,11 @@ def _predict(
 
 def write_graphs(trained: Path, folder: Path, precision: str) -> None:
     """The two graphs of a trained network, the encoder's in this precision."""
+    from transformers.utils import logging as library
+
     from models.network import RuptureModel
 
+    library.disable_progress_bar()  # of reading a file that takes a tenth of a second
     export_graphs(RuptureModel.from_pretrained(trained), folder)
     write_encoder(folder / "encoder.onnx", folder / "encoder.onnx", precision)
 

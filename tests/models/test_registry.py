@@ -33,6 +33,8 @@ def root(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A folder of checkpoints of our own, with "one" and "two" listed and none in use."""
     root = tmp_path / "checkpoints"
     monkeypatch.setenv(SETTING, str(root))
+    # What the package ships is listed too; here it ships nothing.
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "package" / "registry.py"))
     for name in ("one", "two"):
         shutil.copytree(tiny_checkpoint, root / name)
         registry.register(name, published=TODAY)

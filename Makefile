@@ -1,4 +1,4 @@
-# Two commands matter: `make run` and `make test`. Both work in a fresh clone with only
+# Three commands matter: `make run`, `make serve` and `make test`. They work in a fresh clone with only
 # Python 3.11 (or later) and make; everything goes into .venv.
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    := out
 
-.PHONY: run test lint check system bench figures checkpoint clean
+.PHONY: run serve test lint check system bench figures checkpoint clean
 
 run: $(VENV)/.base
 	@mkdir -p $(OUT)
@@ -14,6 +14,10 @@ run: $(VENV)/.base
 	@$(BIN)/rupture score examples/session.vtt --format html --out $(OUT) >/dev/null
 	@echo
 	@echo "The report to read: $(OUT)/session.html"
+
+# The HTTP API and a worker, on an embedded database in rupture-data/; prints a key and a curl line.
+serve: $(VENV)/.service
+	$(BIN)/rupture serve
 
 test: $(VENV)/.dev system
 	$(MAKE) --no-print-directory lint check
@@ -27,13 +31,16 @@ lint: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/pytest -n 2 -ra
 
-# What the tests need from the system: a browser. Installed where we may, else said.
+# What the tests need from the system: a browser and PostgreSQL. Installed where we may, else said.
 system:
-	@if command -v chromium >/dev/null 2>&1; then :; \
+	@needed=; \
+	command -v chromium >/dev/null 2>&1 || needed="$$needed chromium"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || needed="$$needed postgresql"; \
+	if [ -z "$$needed" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null \
-		|| echo "chromium did not install: the browser tests will be skipped"; \
-	else echo "Install chromium (Debian: apt-get install chromium) for the browser tests; the rest runs."; fi
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$needed >/dev/null \
+		|| echo "did not install:$$needed; the tests that need them will be skipped"; \
+	else echo "Install$$needed (Debian: apt-get install) for the tests that need them; the rest runs."; fi
 
 # Speed, memory and cold start on this machine; nothing asserts a time. With RUPTURE_BASE, the base
 # encoder's folder, beside the usual way of using the same encoder.
@@ -66,6 +73,10 @@ $(VENV)/bin/python:
 $(VENV)/.base: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
+
+$(VENV)/.service: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[service]'
+	@touch $@ $(VENV)/.base
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'

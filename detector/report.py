@@ -3,9 +3,13 @@
 `report.schema.json` beside this file is the published JSON Schema of `Report.to_json`.
 """
 
+import collections.abc
 import dataclasses
+import enum
 import functools
 import json
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -206,6 +210,21 @@ class Report:
         """The report as JSON text that ends with a newline; NaN never occurs in it."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> "Report":
+        """The report that `to_dict` gave, for instance after it was kept as JSON.
+
+        Raises: ValueError: another schema, or a field is missing.
+        """
+        if found.get("schema") != SCHEMA:
+            raise ValueError(f"is no {SCHEMA}")
+        try:
+            report: Report = _typed(cls, found)
+        except (KeyError, TypeError):
+            # The cause would quote the report.
+            raise ValueError(f"is no whole {SCHEMA}") from None
+        return report
+
     def to_rows(self) -> list[dict[str, Any]]:
         """One flat row a turn × label: what `datasets.Dataset.from_list` or a data frame takes.
 
@@ -245,6 +264,27 @@ class Report:
 @functools.cache
 def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    """What `_plain` made plain, as the kind it was; names that a newer version added are left."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if value is None or kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _typed(next(one for one in inner if one is not type(None)), value)
+    if origin is tuple:
+        return tuple(_typed(inner[0], one) for one in value)
+    if origin is collections.abc.Mapping:
+        return {key: _typed(inner[1], one) for key, one in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return kind(**{n: _typed(h, value[n]) for n, h in _hints(kind).items() if n in value})
+    return kind(value) if isinstance(kind, type) and issubclass(kind, enum.Enum) else value
 
 
 def _plain(value: Any) -> Any:

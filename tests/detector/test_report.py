@@ -213,3 +213,21 @@ def test_no_repr_of_a_report_carries_speech_or_names(invented_report: Report) ->
 
 def test_a_notebook_shows_the_report_in_a_frame(invented_report: Report) -> None:
     assert invented_report._repr_html_().startswith("<iframe ")
+
+
+def test_a_report_can_be_read_back_from_its_json(
+    detector: Any, make_transcript: Any, dialogue: Any
+) -> None:
+    times = [(6.0 * n, 6.0 * n + 5.0) for n in range(len(dialogue))]
+    report = detector.analyze(make_transcript(*dialogue, times=times))
+    again = Report.from_dict(json.loads(report.to_json()))
+    assert again.to_json() == report.to_json()
+    assert again.turns[3].role is report.turns[3].role
+    assert again.timing_quality is report.timing_quality
+    assert render(again) == render(Report.from_dict(again.to_dict()))
+
+
+@pytest.mark.parametrize("spoilt", [{}, {"schema": "rupture-report/1"}, {"schema": "other/9"}])
+def test_what_is_no_report_is_refused_and_not_quoted(spoilt: Any) -> None:
+    with pytest.raises(ValueError, match="rupture-report/1"):
+        Report.from_dict({**spoilt, "turns": "canary"})

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ def _as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def default() -> Iterator[Detector]:
-    yield Detector.load(str(FOLDER))
+def default() -> Detector:
+    return Detector.load(str(FOLDER))
 
 
 def test_it_is_the_one_in_use() -> None:

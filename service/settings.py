@@ -1,0 +1,132 @@
+"""Everything that an operator may choose, from the environment, a `.env` file or a secrets folder.
+
+Each setting's name in the environment is `RUPTURE_` and its name in capitals. Nothing has to be
+set: without any, the service runs on an embedded database in a folder of its own, and makes its
+root key there. `rupture check` says what is chosen and whether it works, and `python -m
+service.settings` writes the table of docs/operations.md.
+"""
+
+import json
+import sys
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the service is started with; frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RUPTURE_",
+        env_file=".env",
+        env_ignore_empty=True,  # compose files and manifests write NAME= for what is not set
+        extra="ignore",
+        frozen=True,
+        secrets_dir=None,
+    )
+
+    home: Path = Field(
+        Path("rupture-data"),
+        description="Folder of the embedded database and of the root key, where they are not "
+        "elsewhere.",
+    )
+    database: str = Field(
+        "",
+        description="SQLAlchemy URL: sqlite:///file or postgresql://user@host/name. Empty: SQLite "
+        "in `home`.",
+    )
+    host: str = Field("127.0.0.1", description="Address that is listened on.")
+    port: int = Field(8321, ge=0, le=65535, description="Port that is listened on.")
+    workers: int = Field(
+        1, ge=0, le=64, description="Worker processes that `rupture serve` starts beside the API."
+    )
+    concurrency: int = Field(
+        1, ge=1, le=64, description="Sessions that one worker scores at a time."
+    )
+    threads: int | None = Field(
+        None, ge=1, le=256, description="Threads of one worker's network; empty: all cores."
+    )
+    checkpoint: str = Field(
+        "", description="Checkpoint that scores; empty: the one in use, `rules`: no network."
+    )
+    root_key: SecretStr | None = Field(
+        None, description="Root key, 32 bytes in base64; empty: the file `root_key_file`."
+    )
+    root_key_file: Path | None = Field(
+        None, description="File of the root key; empty: `home`/root.key, made at the first start."
+    )
+    max_bytes: int = Field(
+        25_000_000,
+        ge=1_000,
+        description="Most bytes of a transcript (detector.formats.MAX_BYTES is the readers' own).",
+    )
+    max_wait_s: int = Field(25, ge=0, le=120, description="Longest `Prefer: wait`.")
+    max_attempts: int = Field(
+        4, ge=1, le=20, description="Tries of a job before it is put among the dead."
+    )
+    requests_per_minute: int = Field(600, ge=1, description="Of one key.")
+    bytes_per_minute: int = Field(200_000_000, ge=1, description="Of one tenant.")
+    text_days: int = Field(
+        30, ge=0, description="Days that a transcript is kept, where the tenant says nothing else."
+    )
+    report_days: int = Field(365, ge=0, description="Days that its report is kept.")
+    idempotency_hours: int = Field(48, ge=1, le=168, description="How long a key is remembered.")
+    gated: tuple[str, ...] = Field(
+        ("US-IL",),
+        description="Jurisdictions (ISO 3166-2) in which nothing is analysed until the deployer "
+        "takes them out of this list.",
+    )
+    webhook_http: bool = Field(
+        False, description="Whether webhooks may go to http:// addresses; for trials only."
+    )
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="Private networks that webhooks may go to all the same."
+    )
+    log: Literal["json", "console", "auto"] = Field(
+        "auto", description="Form of the log; auto: console in a terminal, else JSON lines."
+    )
+    docs: bool = Field(True, description="Whether /openapi.json is served.")
+
+    @field_validator("database")
+    @classmethod
+    def _driver(cls, url: str) -> str:
+        """PostgreSQL through psycopg 3, whatever the URL's scheme says."""
+        for plain in ("postgresql://", "postgres://"):
+            if url.startswith(plain):
+                return "postgresql+psycopg://" + url.removeprefix(plain)
+        if url and not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("is to be sqlite:///FILE or postgresql://…")
+        return url
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL; of the embedded one where none is set."""
+        return self.database or f"sqlite:///{(self.home / 'rupture.db').absolute()}"
+
+    @property
+    def key_file(self) -> Path:
+        """Where the root key lies, unless it is a value of its own."""
+        return self.root_key_file or self.home / "root.key"
+
+
+def as_table() -> str:
+    """Every setting as a row of Markdown: name in the environment, default, what it says."""
+    rows = ["| setting | default | |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple):
+            default = f"`{json.dumps(default)}`"
+        elif isinstance(default, bool):
+            default = f"`{str(default).lower()}`"
+        else:
+            default = "" if default in (None, "") else f"`{default}`"
+        said = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `RUPTURE_{name.upper()}` | {default} | {said} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_table())

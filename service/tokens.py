@@ -1,0 +1,331 @@
+"""Keys, OAuth2 clients and their tokens: who hands them out, and `POST /oauth/token`."""
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.engine import RowMapping
+
+from service import keys, oauth, tables
+from service.auth import (
+    AUDIENCE,
+    ISSUER,
+    credential_row,
+    holds,
+    house_of,
+    needs,
+    note,
+    read_client,
+    read_key,
+)
+from service.deeds import Actor
+from service.errors import NotFound
+from service.keys import ApiKeyRecord
+from service.oauth import ClientRecord, OAuthCode, TokenRefused
+from service.openapi import EXAMPLES, ref, refusals, takes
+from service.schemas import (
+    After,
+    ClientOut,
+    ClientsOut,
+    KeyIn,
+    KeyOut,
+    KeysOut,
+    Limit,
+    TokenOut,
+    TokenRefusedOut,
+)
+from service.scopes import Scope, grant
+from service.store import Transaction
+from service.uploads import json_body, media_type
+
+MOST_ASKED = 4_000
+"""Bytes of a request for a token; the longest list of all scopes has 300."""
+
+_ID = re.compile(r"[0-9A-Za-z]{1,40}")
+
+router = APIRouter(prefix="/v1", tags=["keys"], responses=refusals())
+token_router = APIRouter(tags=["keys"])
+
+KeyWriter = Annotated[Actor, Depends(needs(Scope.KEYS_WRITE))]
+KeyAsked = Annotated[KeyIn, Depends(json_body(KeyIn))]
+CredentialId = Annotated[str, Path(pattern=r"^[0-9A-Za-z]{1,40}$")]
+Overlap = Annotated[
+    int, Query(ge=0, le=168, description="How long the old secret stays good beside the new one.")
+]
+_BODY = takes(("application/json", ref("KeyIn"), EXAMPLES["key"]))
+
+
+@router.post(
+    "/keys",
+    status_code=201,
+    operation_id="createKey",
+    openapi_extra=_BODY,
+    responses=refusals("scope_not_held"),
+)
+def create_key(request: Request, actor: KeyWriter, asked: KeyAsked, response: Response) -> KeyOut:
+    """A new API key; shown this once. Nobody hands out a scope that they do not hold."""
+    house = house_of(request)
+    record, text = keys.make_key(**_wanted(request, actor, asked))
+    with house.store.transaction(actor.tenant_id) as tx:
+        _add(tx, record.key_id, "key", record)
+        note(tx, request, actor, "key.created", "key", record.key_id)
+    response.headers["Cache-Control"] = "no-store"
+    return _key_out(record, text.value)
+
+
+def _wanted(request: Request, actor: Actor, asked: KeyIn) -> dict[str, Any]:
+    """What `make_key` and `make_client` take. Raises: NotPermitted: more than the caller holds."""
+    held = [scope for scope in Scope if holds(request, scope)]
+    return {
+        "tenant_id": actor.tenant_id,
+        "name": asked.name,
+        "scopes": grant(asked.scopes, held),
+        "now": house_of(request).clock(),
+        "lifetime": timedelta(days=asked.days) if asked.days else None,
+    }
+
+
+def _add(tx: Transaction, id_: str, kind: str, record: ApiKeyRecord | ClientRecord) -> None:
+    row = credential_row(record)
+    tx.add(tables.credentials, id=id_, kind=kind, record=row, created_at=record.created_at)
+
+
+def _key_out(record: ApiKeyRecord, text: str | None = None) -> KeyOut:
+    return KeyOut(
+        id=record.key_id,
+        name=record.name,
+        scopes=sorted(record.scopes),
+        created_at=record.created_at,
+        expires_at=record.expires_at,
+        disabled_at=record.disabled_at,
+        last_used_at=record.last_used_at,
+        key=text,
+    )
+
+
+@router.get("/keys", operation_id="listKeys")
+def list_keys(
+    request: Request, actor: KeyWriter, limit: Limit = 50, after: After = None
+) -> KeysOut:
+    """The tenant's API keys, without what they open with."""
+    with house_of(request).store.transaction(actor.tenant_id) as tx:
+        of_kind = tables.credentials.c.kind == "key"
+        page = tx.page(tables.credentials, of_kind, after=after, limit=limit)
+        note(tx, request, actor, "key.listed")
+    return KeysOut(items=[_key_out(read_key(row)) for row in page.rows], next=page.after)
+
+
+@router.delete("/keys/{key_id}", status_code=204, operation_id="disableKey")
+def disable_key(request: Request, key_id: CredentialId, actor: KeyWriter) -> Response:
+    """Disables a key; within five seconds it opens nothing."""
+    house = house_of(request)
+    with house.store.transaction(actor.tenant_id) as tx:
+        record = read_key(_get(tx, key_id, "key"))
+        if record.disabled_at is None:
+            row = credential_row(replace(record, disabled_at=house.clock()))
+            tx.change(tables.credentials, key_id, record=row)
+            note(tx, request, actor, "key.revoked", "key", key_id)
+    return Response(None, 204)
+
+
+def _get(tx: Transaction, id_: str, kind: str) -> RowMapping:
+    """The locked row, if it is of this kind. Raises: NotFound."""
+    row = tx.get(tables.credentials, id_, lock=True)
+    if row["kind"] != kind:
+        raise NotFound("there is no such thing")
+    return row
+
+
+@router.post("/keys/{key_id}/rotate", operation_id="rotateKey", responses=refusals("conflict"))
+def rotate_key(
+    request: Request,
+    key_id: CredentialId,
+    actor: KeyWriter,
+    response: Response,
+    overlap_hours: Overlap = 24,
+) -> KeyOut:
+    """A new secret under the key's id, shown this once; the old one stays good for the overlap."""
+    house = house_of(request)
+    with house.store.transaction(actor.tenant_id) as tx:
+        record, text = keys.rotate(
+            read_key(_get(tx, key_id, "key")),
+            now=house.clock(),
+            overlap=timedelta(hours=overlap_hours),
+        )
+        tx.change(tables.credentials, key_id, record=credential_row(record))
+        note(tx, request, actor, "key.rotated", "key", key_id)
+    response.headers["Cache-Control"] = "no-store"
+    return _key_out(record, text.value)
+
+
+@router.post(
+    "/oauth-clients",
+    status_code=201,
+    operation_id="createOAuthClient",
+    openapi_extra=_BODY,
+    responses=refusals("scope_not_held"),
+)
+def create_client(
+    request: Request, actor: KeyWriter, asked: KeyAsked, response: Response
+) -> ClientOut:
+    """A new OAuth2 client, which fetches tokens at /oauth/token; its secret is shown this once."""
+    record, secret = oauth.make_client(**_wanted(request, actor, asked))
+    with house_of(request).store.transaction(actor.tenant_id) as tx:
+        _add(tx, record.client_id, "client", record)
+        note(tx, request, actor, "oauth_client.created", "oauth_client", record.client_id)
+    response.headers["Cache-Control"] = "no-store"
+    return _client_out(record, secret.value)
+
+
+def _client_out(record: ClientRecord, secret: str | None = None) -> ClientOut:
+    return ClientOut(
+        id=record.client_id,
+        name=record.name,
+        scopes=sorted(record.scopes),
+        created_at=record.created_at,
+        expires_at=record.expires_at,
+        disabled_at=record.disabled_at,
+        secret=secret,
+    )
+
+
+@router.get("/oauth-clients", operation_id="listOAuthClients")
+def list_clients(
+    request: Request, actor: KeyWriter, limit: Limit = 50, after: After = None
+) -> ClientsOut:
+    """The tenant's OAuth2 clients, without their secrets."""
+    with house_of(request).store.transaction(actor.tenant_id) as tx:
+        of_kind = tables.credentials.c.kind == "client"
+        page = tx.page(tables.credentials, of_kind, after=after, limit=limit)
+        note(tx, request, actor, "oauth_client.listed")
+    return ClientsOut(items=[_client_out(read_client(row)) for row in page.rows], next=page.after)
+
+
+@router.delete("/oauth-clients/{client_id}", status_code=204, operation_id="disableOAuthClient")
+def disable_client(request: Request, client_id: CredentialId, actor: KeyWriter) -> Response:
+    """Disables a client; within five seconds its tokens open nothing."""
+    house = house_of(request)
+    with house.store.transaction(actor.tenant_id) as tx:
+        record = read_client(_get(tx, client_id, "client"))
+        if record.disabled_at is None:
+            row = credential_row(replace(record, disabled_at=house.clock()))
+            tx.change(tables.credentials, client_id, record=row)
+            note(tx, request, actor, "oauth_client.removed", "oauth_client", client_id)
+    return Response(None, 204)
+
+
+@router.post(
+    "/oauth-clients/{client_id}/rotate",
+    operation_id="rotateOAuthClient",
+    responses=refusals("conflict"),
+)
+def rotate_client(
+    request: Request,
+    client_id: CredentialId,
+    actor: KeyWriter,
+    response: Response,
+    overlap_hours: Overlap = 24,
+) -> ClientOut:
+    """A new secret of a client, shown this once; the old one stays good for the overlap."""
+    house = house_of(request)
+    with house.store.transaction(actor.tenant_id) as tx:
+        record, secret = oauth.rotate_client(
+            read_client(_get(tx, client_id, "client")),
+            now=house.clock(),
+            overlap=timedelta(hours=overlap_hours),
+        )
+        tx.change(tables.credentials, client_id, record=credential_row(record))
+        note(tx, request, actor, "oauth_client.changed", "oauth_client", client_id)
+    response.headers["Cache-Control"] = "no-store"
+    return _client_out(record, secret.value)
+
+
+# -- tokens --------------------------------------------------------------------------------------
+
+_FORM = {
+    "type": "object",
+    "required": ["grant_type"],
+    "properties": {
+        "grant_type": {"const": "client_credentials"},
+        "scope": {"type": "string", "description": "Separated by spaces; without: all of them."},
+    },
+}
+_ASKED = {"grant_type": "client_credentials", "scope": "sessions:write sessions:read"}
+_REFUSED = {
+    "error": OAuthCode.INVALID_CLIENT.value,
+    "error_description": "The client or its secret is not good.",
+}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": "No token (RFC 6749, section 5.2).",
+        "model": TokenRefusedOut,
+        "content": {"application/json": {"examples": {"refused": {"value": _REFUSED}}}},
+    }
+    for status in (400, 401)
+}
+
+
+@token_router.post(
+    "/oauth/token",
+    operation_id="issueToken",
+    response_model=TokenOut,
+    responses={**refusals(), **_REFUSALS},
+    openapi_extra=takes(("application/x-www-form-urlencoded", _FORM, _ASKED)),
+)
+async def issue(request: Request) -> Response:
+    """A token of ten minutes; the client's id and secret come by HTTP Basic (RFC 6749, 4.4)."""
+    body = await request.body()
+    try:
+        fields = _fields(media_type(request), body)
+        issued = await asyncio.to_thread(_issue, request, fields)
+    except TokenRefused as error:
+        basic = {"WWW-Authenticate": "Basic"} if error.status == 401 else {}
+        return JSONResponse(error.body(), error.status, {"Cache-Control": "no-store", **basic})
+    return JSONResponse(issued.body(), 200, {"Cache-Control": "no-store"})
+
+
+def _fields(kind: str, body: bytes) -> dict[str, str]:
+    """The form's fields. Raises: TokenRefused: no form, or a field is there twice."""
+    said = "Send a form: grant_type=client_credentials, each field once."
+    refused = TokenRefused(OAuthCode.INVALID_REQUEST, said)
+    if kind != "application/x-www-form-urlencoded" or len(body) > MOST_ASKED:
+        raise refused
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=10)
+    except ValueError:
+        raise refused from None
+    if len(dict(pairs)) != len(pairs):
+        raise refused
+    return dict(pairs)
+
+
+def _issue(request: Request, fields: dict[str, str]) -> oauth.IssuedToken:
+    house, now = house_of(request), house_of(request).clock()
+    client_id, secret = oauth.read_basic(request.headers.get("authorization", ""))
+    with house.store.system() as tx:
+        is_one = _ID.fullmatch(client_id) is not None
+        own = tables.credentials.c.id == client_id
+        rows = tx.select(tables.credentials, own) if is_one else ()
+    found = next((read_client(row) for row in rows if row["kind"] == "client"), None)
+    issued = oauth.issue_token(
+        found,
+        secret=secret.value,
+        grant_type=fields.get("grant_type", ""),
+        scope=fields.get("scope", ""),
+        keys=house.signing,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        now=now,
+    )
+    if found is not None:
+        actor = Actor(
+            found.tenant_id, "oauth_client", client_id, request.scope["state"]["request_id"]
+        )
+        with house.store.transaction(found.tenant_id) as tx:
+            note(tx, request, actor, "token.issued", "oauth_client", client_id)
+    return issued

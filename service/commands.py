@@ -22,6 +22,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import ModelError
+from models.registry import load_checkpoint
 from service.errors import ServiceError
 from service.processes import EXIT_UNUSABLE, GRACE_S, SIGNS, Workers, run_worker, set_up
 from service.settings import Settings
@@ -106,6 +107,9 @@ def _serve(settings: Settings, given: Mapping[str, str]) -> int:
     from service.queues import make_tables
 
     set_up(settings)
+    if settings.checkpoint not in ("", "rules"):
+        # Before anything is started: workers that cannot score would only be started again.
+        load_checkpoint(settings.checkpoint)
     _end_on_signals()
     listening = _listen(settings.host, settings.port)
     house = open_house(settings)

@@ -27,6 +27,9 @@ from service import work as steps
 from service.errors import Unavailable
 from service.jobs import Worker
 
+pytestmark = pytest.mark.timeout(180)
+"""Each test starts and kills whole processes; on a loaded machine that takes a minute."""
+
 DRIVER = """
 import os, signal, sys, time
 from service import commands, jobs, processes, webhooks

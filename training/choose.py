@@ -10,17 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from detector.markers import MarkerRules
 from detector.scoring import FITTED
 from training.corpus import TrainingDataError, load_annomi, load_synthetic, told
-from training.floors import Scores
 from training.folds import by_session, fit_folds
 from training.fuse import cross_fuse, readings
-from training.metrics import average_precision, measure
-from training.pairs import turn_pairs
+from training.pairs import precisions
 from training.predictions import read_predictions
 from training.rules import Example, read_examples
 
@@ -48,16 +45,6 @@ def compare(
         yield f"{run.name}, alone", precisions(real, [run.scores(ex) for ex in real])
         fused = cross_fuse(real, rules, readings(run, real))
         yield f"{run.name}, with the rules", precisions(real, [one.scores for one in fused])
-
-
-def precisions(examples: Sequence[Example], scores: Sequence[Scores]) -> dict[str, float]:
-    """Average precision over all turns that can carry a label, by label; NaN: nothing has it."""
-    known = {}
-    for label in FITTED:
-        pairs = turn_pairs(examples, scores, label)
-        truth = np.concatenate([true for true, _ in pairs])
-        known[label] = measure(average_precision, truth, np.concatenate([s for _, s in pairs]))
-    return known
 
 
 @told()

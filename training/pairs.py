@@ -15,7 +15,7 @@ from detector.transcript import Role
 from detector.weights import Array
 from training.figures import Pairs, joined
 from training.floors import Scores
-from training.metrics import auroc, best_threshold, measure
+from training.metrics import auroc, average_precision, best_threshold, measure
 from training.predictions import could_show
 from training.rules import Example, FitConfig, FittedRules
 from training.weights import thresholds
@@ -48,6 +48,16 @@ def turn_pairs(
         ]
         pairs.append((truth_of(ex, label)[kept], found[label][kept]))
     return pairs
+
+
+def precisions(examples: Sequence[Example], scores: Sequence[Scores]) -> dict[str, float]:
+    """Average precision over all turns that can carry a label, by label; NaN: nothing has it."""
+    known = {}
+    for label in FITTED:
+        pairs = turn_pairs(examples, scores, label)
+        truth = np.concatenate([true for true, _ in pairs])
+        known[label] = measure(average_precision, truth, np.concatenate([s for _, s in pairs]))
+    return known
 
 
 def segment_pairs(

@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from detector.network import session_inputs
-from detector.scoring import FITTED
 from training.corpus import TrainingDataError
 from training.export import PRECISIONS, export_graphs, write_encoder
 from training.folds import fold_places
-from training.metrics import average_precision, measure
-from training.pairs import turn_pairs
+from training.pairs import precisions
 from training.predictions import LABELS, N_FOLDS, could_show, read_predictions
 from training.rules import Example
 
@@ -69,14 +67,8 @@ def quantisation_cost(run: Path, examples: Sequence[Example], precision: str) ->
 
 
 def _precisions(examples: Sequence[Example], scores: Sequence[Any]) -> dict[str, float]:
-    known = {}
-    for label in FITTED:
-        pairs = turn_pairs(examples, scores, label)
-        truth = np.concatenate([true for true, _ in pairs])
-        if truth.any():
-            scores_of = np.concatenate([found for _, found in pairs])
-            known[label] = measure(average_precision, truth, scores_of)
-    return known
+    """Of the labels that something carries."""
+    return {name: one for name, one in precisions(examples, scores).items() if np.isfinite(one)}
 
 
 def _predict(

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from training import choose, folds
 from training.corpus import TrainingDataError
+from training.pairs import precisions
 from training.predictions import FOLD_SEED
 from training.rules import Example, FitConfig
 
@@ -44,8 +45,8 @@ def test_each_run_stands_alone_and_with_the_rules(
 def test_average_precision_is_one_where_every_labelled_turn_stands_first(
     examples: list[Example],
 ) -> None:
-    right = choose.precisions(examples[:7], [ex.targets for ex in examples[:7]])
-    wrong = choose.precisions(
+    right = precisions(examples[:7], [ex.targets for ex in examples[:7]])
+    wrong = precisions(
         examples[:7], [{k: 1 - v for k, v in ex.targets.items()} for ex in examples[:7]]
     )
     assert set(right.values()) == {1.0}

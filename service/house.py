@@ -98,7 +98,7 @@ def open_house(settings: Settings, *, clock: Clock = utc_now) -> House:
     try:
         store.migrate()
         return _furnished(settings, store, clock)
-    except BaseException:
+    except BaseException:  # also where it is interrupted: the pool must not be left open
         store.close()
         raise
 

@@ -105,7 +105,7 @@ class Work:
             raise
         except (DetectorError, ModelError) as error:
             return self._fail(tenant_id, job_id, _code(error))
-        except Exception as error:
+        except Exception as error:  # whatever it was, the job must not be lost
             log.error("a job's try failed", extra={"error": type(error).__name__})
             return self._put_off(tenant_id, job_id, number, _code(error))
 

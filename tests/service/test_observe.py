@@ -73,6 +73,8 @@ def log() -> Iterator[Log]:
     root = (logging.root.handlers, logging.root.level)
     hooks = (sys.excepthook, sys.unraisablehook, threading.excepthook)
     made = Log()
+    for one in loggers:  # another test's worker may have made its library quieter
+        one.setLevel(logging.NOTSET)
     set_up_logging("debug", stream=made.stream)
     yield made
     sys.excepthook, sys.unraisablehook, threading.excepthook = hooks

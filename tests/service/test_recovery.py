@@ -307,14 +307,12 @@ def test_work_that_older_code_put_in_is_done(place: Any, monkeypatch: pytest.Mon
     expect_each_once(place, 1, n_hooks=0)
 
 
-@pytest.fixture
-def on_postgres(request: pytest.FixtureRequest) -> None:
-    """For tests of many machines: the other database is one machine's."""
-    if request.node.callspec.params["url"] != "postgresql":
-        pytest.skip("SQLite is of one machine")
+# SQLite is of one machine, and has no server that goes away.
+on_postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
 
-def test_two_workers_share_the_work(place: Any, start: Start, on_postgres: None) -> None:
+@on_postgresql
+def test_two_workers_share_the_work(place: Any, start: Start) -> None:
     actor = place.tenant()
     for _ in range(12):
         place.hand_in(actor)
@@ -326,8 +324,9 @@ def test_two_workers_share_the_work(place: Any, start: Start, on_postgres: None)
     assert len(shares) == 2, shares
 
 
+@on_postgresql
 def test_a_database_that_goes_away_and_comes_back_loses_nothing(
-    place: Any, start: Start, receiver: Receiver, on_postgres: None, postgres: Any
+    place: Any, start: Start, receiver: Receiver, postgres: Any
 ) -> None:
     actor = place.tenant()
     place.records.register(actor, receiver.url, ["session.completed"])

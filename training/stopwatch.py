@@ -45,21 +45,24 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{thousandths:03}"
 
 
-def median_s(run: Callable[[], object], n_runs: int = N_RUNS) -> float:
-    """Median wall seconds of a call, after one that is not counted."""
-    return alternating({"": run}, n_runs)[""]
+def median_s(run: Callable[[], object], n_runs: int = N_RUNS, *, is_warm: bool = False) -> float:
+    """Median wall seconds of a call, after one that is not counted unless it is warm."""
+    return alternating({"": run}, n_runs, is_warm=is_warm)[""]
 
 
-def alternating(runs: Mapping[str, Callable[[], object]], n_runs: int) -> dict[str, float]:
+def alternating(
+    runs: Mapping[str, Callable[[], object]], n_runs: int, *, is_warm: bool = False
+) -> dict[str, float]:
     """Median wall seconds of each call, taken in turn, after one of each that is not counted.
 
-    In turn, so that what else the machine does meanwhile falls on all alike.
+    In turn, so that what else the machine does meanwhile falls on all alike. Where all are warm
+    already, every call counts.
     """
     taken: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(n_runs + 1):
+    for number in range(n_runs if is_warm else n_runs + 1):
         for name, run in runs.items():
             begun = time.perf_counter()
             run()
-            if number:
+            if number or is_warm:
                 taken[name].append(time.perf_counter() - begun)
     return {name: statistics.median(each) for name, each in taken.items()}

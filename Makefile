@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    := out
 
-.PHONY: run serve test lint check system bench figures checkpoint clean
+.PHONY: run serve test lint check system bench chaos soak figures checkpoint clean
 
 run: $(VENV)/.base
 	@mkdir -p $(OUT)
@@ -42,10 +42,19 @@ system:
 		|| echo "did not install:$$needed; the tests that need them will be skipped"; \
 	else echo "Install$$needed (Debian: apt-get install) for the tests that need them; the rest runs."; fi
 
-# Speed, memory and cold start on this machine; nothing asserts a time. With RUPTURE_BASE, the base
-# encoder's folder, beside the usual way of using the same encoder.
+# Speed, memory, cold start and load on this machine; nothing asserts a time. With RUPTURE_BASE, the
+# base encoder's folder, beside the usual way of using the same encoder.
 bench: $(VENV)/.dev
 	$(BIN)/python -m training.bench $(if $(RUPTURE_BASE),--base $(RUPTURE_BASE))
+	deploy/with-postgres.sh $(BIN)/python -m service.bench
+
+# 200 workers killed with signal 9 at random points under load, on both databases: about half an hour.
+chaos: $(VENV)/.dev system
+	RUPTURE_KILLS=200 $(BIN)/pytest -q -n 0 -m slow tests/service/test_recovery.py
+
+# An hour of load on one service: rate, memory and open files at its beginning and at its end.
+soak: $(VENV)/.dev system
+	deploy/with-postgres.sh $(BIN)/python -m service.bench --soak 60
 
 # The weights and every figure in docs/; needs the AnnoMI text (see README).
 figures: $(VENV)/.dev

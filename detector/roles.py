@@ -49,6 +49,7 @@ def assign_roles(
     *,
     role_map: Mapping[str, Role] | None = None,
     therapist: str | None = None,
+    is_noted: bool = True,
 ) -> RoleAssignment:
     """The transcript with a role for each speaker, from the first of these that tells.
 
@@ -66,6 +67,8 @@ def assign_roles(
         transcript: what `read_transcript` gave.
         role_map: roles by speaker label. UNKNOWN counts as not said.
         therapist: label of the therapist.
+        is_noted: whether the transcript gets its notes for who reads the report. They cost as much
+            as reading the file; who only wants to know whether roles can be told needs none.
 
     Raises: UnknownRole: who is the therapist or the client cannot be told safely.
     """
@@ -82,7 +85,9 @@ def assign_roles(
             (roles, confidence), source = _infer(transcript, roles), "inferred"
     roles = {**labelled, **roles}
     _check(transcript, roles, given)
-    named = transcript.with_roles(roles).with_notes(*_notes(transcript, roles, confidence))
+    named = transcript.with_roles(roles)
+    if is_noted:
+        named = named.with_notes(*_notes(transcript, roles, confidence))
     everyone = {label: roles.get(label, Role.UNKNOWN) for label in transcript.speakers}
     return RoleAssignment(named, source, confidence, everyone)
 

@@ -40,7 +40,7 @@ class Lines(Response):
     media_type = "application/x-ndjson"
 
 
-def _records(request: Request) -> Records:
+async def _records(request: Request) -> Records:
     records: Records = request.app.state.records
     return records
 

@@ -8,7 +8,7 @@ a key that is disabled stops within that time.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -173,13 +173,13 @@ class Authenticate:
         return caller
 
 
-def needs(*scopes: Scope) -> Callable[[Request], Actor]:
+def needs(*scopes: Scope) -> Callable[[Request], Awaitable[Actor]]:
     """A route's dependency: the caller as an actor, who holds all these scopes.
 
     Raises: NotAuthenticated; NotPermitted: a scope is lacking.
     """
 
-    def check(request: Request) -> Actor:
+    async def check(request: Request) -> Actor:  # no thread is needed to look into a dictionary
         state = request.scope["state"]
         caller: Caller | None = state.get("caller")
         if caller is None:

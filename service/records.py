@@ -6,7 +6,7 @@ webhooks in service/hooks.py, and what all deeds have in common in service/deeds
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -242,12 +242,14 @@ class Records(Endings, Hooks):
         with self.house.store.transaction(actor.tenant_id) as tx:
             return tx.get(tables.sessions, session_id, whole=False)
 
-    def reports(self, actor: Actor, session_id: str) -> list[RowMapping]:
-        """The session's reports, oldest first, without their content. Raises: NotFound."""
+    def with_reports(
+        self, actor: Actor, session_id: str
+    ) -> tuple[RowMapping, Sequence[RowMapping]]:
+        """A session's row, and its reports, oldest first, without content. Raises: NotFound."""
         with self.house.store.transaction(actor.tenant_id) as tx:
-            tx.get(tables.sessions, session_id, whole=False)
+            row = tx.get(tables.sessions, session_id, whole=False)
             own = tables.reports.c.session_id == session_id
-            return list(tx.select(tables.reports, own, whole=False))
+            return row, tx.select(tables.reports, own, whole=False)
 
     def report(
         self,

@@ -197,14 +197,20 @@ async def score(
 
 
 def _score_now(load: Callable[[], Detector], asked: ScoreIn) -> dict[str, Any]:
-    read = uploads.read_file(uploads.as_file(asked.transcript), "", asked.roles, asked.therapist)
+    read = uploads.read_file(uploads.as_file(asked.transcript))
     if len(read.turns) > MOST_SCORED_AT_ONCE:
         raise Invalid(
             f"More than {MOST_SCORED_AT_ONCE} turns: hand it in as a session.",
             code="too_long_for_now",
         )
     try:
-        return load().analyze(read, window_s=60.0 * asked.segment_minutes).to_dict()
+        report = load().analyze(
+            read,
+            roles=uploads.known_roles(asked.roles),
+            therapist=asked.therapist,
+            window_s=60.0 * asked.segment_minutes,
+        )
+        return report.to_dict()
     except DetectorError as error:
         raise uploads.refusal(error) from None
     except ModelError:

@@ -275,10 +275,10 @@ def list_sessions(
 )
 def get_session(request: Request, session_id: Id, actor: Reader, records: Deeds) -> Response:
     """How far a session is, and which reports there are of it; poll with If-None-Match."""
-    row = records.session(actor, session_id)
+    row, reports = records.with_reports(actor, session_id)
 
     def whole() -> Response:
-        kept = [ReportOut(**report_row(one)) for one in records.reports(actor, session_id)]
+        kept = [ReportOut(**report_row(one)) for one in reports]
         body = SessionOut(**session_row(row), reports=kept)
         return JSONResponse(body.model_dump(mode="json"))
 

@@ -219,7 +219,8 @@ def usable(given: Given, *, idempotency_key: str = "") -> Upload:
     """The upload, read once to see that it can be. Raises: ServiceError: see `refusal`."""
     about = given.about
     check_checkpoint(about.checkpoint)
-    read = read_file(given.data, given.name, about.roles, about.therapist)
+    read = read_file(given.data, given.name)
+    _check_roles(read, about)
     parts = [given.data, about.model_dump_json().encode(), given.name.encode("utf-8", "replace")]
     fingerprint = hashlib.sha256()
     for part in parts:
@@ -249,15 +250,25 @@ def usable(given: Given, *, idempotency_key: str = "") -> Upload:
     )
 
 
-def read_file(
-    data: bytes, name: str, roles: Mapping[str, str], therapist: str | None
-) -> Transcript:
-    """The transcript with its roles. Raises: ServiceError: see `refusal`."""
+def read_file(data: bytes, name: str = "") -> Transcript:
+    """The transcript as the file has it. Raises: ServiceError: see `refusal`."""
     check_archive(data)
     try:
-        read = read_transcript(data, filename=name or None)
-        known = {speaker: Role(role) for speaker, role in roles.items()}
-        return assign_roles(read, role_map=known or None, therapist=therapist).transcript
+        return read_transcript(data, filename=name or None)
+    except DetectorError as error:
+        raise refusal(error) from None
+
+
+def known_roles(roles: Mapping[str, str]) -> dict[str, Role] | None:
+    """The caller's roles, or None where there are none."""
+    return {speaker: Role(role) for speaker, role in roles.items()} or None
+
+
+def _check_roles(read: Transcript, about: SessionIn) -> None:
+    """Refuses a session whose roles cannot be told. Raises: ServiceError: see `refusal`."""
+    given, therapist = known_roles(about.roles), about.therapist
+    try:
+        assign_roles(read, role_map=given, therapist=therapist, is_noted=False)
     except DetectorError as error:
         raise refusal(error) from None
 

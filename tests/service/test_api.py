@@ -266,6 +266,11 @@ def test_what_is_no_batch_is_refused(
 # -- scoring at once -----------------------------------------------------------------------------
 
 
+def test_the_report_of_a_short_transcript_says_that_its_roles_were_given(api: Any) -> None:
+    answer = api.client.post("/v1/score", json={"transcript": VTT, "therapist": "T"})
+    assert answer.json()["roles"]["source"] == "given"
+
+
 def test_a_short_transcript_is_scored_at_once_and_not_kept(api: Any) -> None:
     answer = api.client.post("/v1/score", json={"transcript": VTT, "therapist": "T"})
     assert answer.status_code == 200

@@ -60,14 +60,14 @@ def reads_a_second(
     """How many reads of a path are answered a second, and the seconds of each."""
     until = time.perf_counter() + seconds
 
-    def one(_: int) -> list[float]:
-        taken = []
+    def one(_number: int) -> list[float]:
+        taken = list[float]()
         with service.again() as own:
             while time.perf_counter() < until:
-                status, _, each = own.ask("GET", path)
+                status, _, took = own.ask("GET", path)
                 if status != 200:
                     raise SystemExit(f"a read was refused: {status}")
-                taken.append(each)
+                taken.append(took)
         return taken
 
     begun = time.perf_counter()

@@ -6,7 +6,6 @@ security holds it a second time (service/migrations). `store.system()` sees all 
 finding whose key is asked with, for workers and for sweepers.
 """
 
-import math
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,24 +18,13 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
 from service import audit
+from service.engines import open_engine
 from service.errors import Conflict, NotFound, ServiceError, Unavailable
 from service.tables import audit_entries, jobs, marks, tenants, turns, workers
-
-BUSY_MS = 30_000
-"""How long a writer of SQLite waits for another; as DBOS, which shares the file."""
-
-CONNECT_S = 10
-"""How long PostgreSQL may take to answer a new connection. A judgement: a request waits no longer
-for anything else."""
-
-IDLE_S = 1.0
-"""How long a connection to PostgreSQL may lie in the pool and be taken for one that stands. A
-judgement: of requests in the second in which a database goes, some are refused either way."""
 
 MOST_LISTED = 200
 
@@ -82,24 +70,7 @@ class Store:
     @classmethod
     def open(cls, url: str, *, pool_size: int = 10) -> "Store":
         """The database of this URL, not looked at yet. A folder that SQLite needs is made."""
-        if url.startswith("sqlite"):
-            Path(sa.make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
-            engine = sa.create_engine(
-                url, connect_args={"timeout": BUSY_MS / 1000}, hide_parameters=True
-            )
-            event.listen(engine, "connect", _as_wal)
-            event.listen(engine, "begin", _begin_immediate)
-        else:
-            given = sa.make_url(url).query
-            engine = sa.create_engine(
-                url,
-                pool_size=pool_size,
-                hide_parameters=True,
-                connect_args={} if "connect_timeout" in given else {"connect_timeout": CONNECT_S},
-            )
-            event.listen(engine, "checkin", _put_by)
-            event.listen(engine, "checkout", _look_at)
-        return cls(engine)
+        return cls(open_engine(url, pool_size))
 
     @property
     def is_postgresql(self) -> bool:
@@ -125,7 +96,7 @@ class Store:
         down = revision == "base" or revision.startswith("-")
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        # On SQLite the transaction itself lets no other in, see _begin_immediate.
+        # On SQLite the transaction itself lets no other in, see service.engines.
         with _told_apart(), self.engine.begin() as connection:
             if self.is_postgresql:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(839217401)"))
@@ -177,41 +148,6 @@ def _told_apart() -> Iterator[None]:
 
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
 """What passes: no connection, a full disk, a lock or deadlock, a pool that is used up."""
-
-
-def _as_wal(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # we begin ourselves, see _begin_immediate
-    for setting in (
-        "journal_mode=WAL",
-        f"busy_timeout={BUSY_MS}",
-        "synchronous=FULL",  # a power cut loses nothing that was answered for
-        "foreign_keys=ON",
-        "secure_delete=ON",  # what is erased does not stay in free pages
-    ):
-        connection.execute(f"PRAGMA {setting}")
-
-
-def _put_by(_: Any, record: Any) -> None:
-    record.info["put_by"] = time.monotonic()
-
-
-def _look_at(connection: Any, record: Any, _: Any) -> None:
-    """Asks a connection that lay idle whether it still stands; the pool opens another if not.
-
-    SQLAlchemy's own `pool_pre_ping` asks each time, which costs half of a small read.
-    """
-    if time.monotonic() - record.info.get("put_by", math.inf) < IDLE_S:
-        return
-    try:
-        connection.execute("")
-        connection.rollback()
-    except Exception as error:  # whatever the driver says: it cannot be used
-        raise sa.exc.DisconnectionError from error
-
-
-def _begin_immediate(connection: Connection) -> None:
-    """A writer waits at its beginning; one that read first could not wait any more."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 _SEALED = frozenset({"transcript", "options", "sealed", "secrets"})

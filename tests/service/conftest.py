@@ -831,3 +831,40 @@ def either_clinic(place: Place, canary_report: dict[str, Any]) -> Clinic:
     """On each of the two databases."""
     assert isinstance(place.house.clock, Clock)
     return Clinic(place.house, place.house.clock, Told(), canary_report)
+
+
+class Receiver(ThreadingHTTPServer):
+    """A platform's endpoint: keeps the headers and the body of what came, answers with `status`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        receiver, self.status = self, 204
+        self.came: list[tuple[dict[str, str], bytes]] = []
+
+        class Answering(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.came.append((dict(self.headers.items()), body))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def ids(self) -> list[str]:
+        """Those of the messages that came."""
+        return [headers["webhook-id"] for headers, _ in self.came]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    one = Receiver()
+    yield one
+    one.shutdown()
+    one.server_close()

@@ -30,7 +30,7 @@ from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from detector import Detector, read_transcript
+from detector import Detector, Transcript, read_transcript
 from service import oidc, store, tables
 from service.app import create_app
 from service.auth import make_tenant
@@ -41,11 +41,13 @@ from service.house import House, open_house
 from service.keys import Secret
 from service.oidc import Person
 from service.oidc_provider import OidcSettings, Provider
+from service.pseudonyms import ExportKey, HeldApart, Pseudonymised, pseudonymise
 from service.queues import DurableQueue, make_tables
 from service.records import Records, Upload
 from service.scopes import Role
 from service.settings import Settings
 from service.store import Store
+from service.tags import KnownNames
 from service.vault import Kind
 from service.vault import Place as Sealed
 from service.work import Work
@@ -868,3 +870,32 @@ def receiver() -> Iterator[Receiver]:
     yield one
     one.shutdown()
     one.server_close()
+
+
+@pytest.fixture(scope="session")
+def export() -> Callable[..., tuple[Pseudonymised, HeldApart]]:
+    """A transcript without its names: `export(transcript, client=("Ana Roe",), …)`."""
+    about: Any = {"client": "7", "session": "s", "key": ExportKey(bytes(range(32)))}
+
+    def made(transcript: Transcript, **known: Any) -> tuple[Pseudonymised, HeldApart]:
+        return pseudonymise(transcript, **about, known=KnownNames(**known))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def texts(make_transcript: Any, export: Any) -> Callable[..., list[str]]:
+    """What becomes of the `T: …` and `C: …` lines of a session."""
+
+    def made(*lines: str, **known: Any) -> list[str]:
+        return [cue.text for cue in export(make_transcript(*lines), **known)[0].transcript.cues]
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def said(texts: Any) -> Callable[..., str]:
+    """What becomes of one line of the client's, in a session with ordinary capitals."""
+    return lambda line, **known: str(
+        texts(f"C: {line}", "T: Mm. That is a lot to carry.", **known)[0]
+    )

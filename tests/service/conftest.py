@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from service.scopes import Role
 from service.settings import Settings
 from service.store import Store
 from service.tags import KnownNames
+from service.trajectory import Scored, SessionPoint
 from service.vault import Kind
 from service.vault import Place as Sealed
 from service.work import Work
@@ -899,3 +900,29 @@ def said(texts: Any) -> Callable[..., str]:
     return lambda line, **known: str(
         texts(f"C: {line}", "T: Mm. That is a lot to carry.", **known)[0]
     )
+
+
+@pytest.fixture(scope="session")
+def scored() -> Callable[..., Scored]:
+    """What a report says of a session, for its trajectory: `scored(4.0, n_moments=3, …)`."""
+
+    def made(withdrawal: float | None = 2.0, **changed: Any) -> Scored:
+        plain = {"confrontation": 1.5, "resolution": 3.0, "contribution": 1.0, "n_moments": 2}
+        strains = {"goal_strain": 0.1, "task_strain": 0.2, "bond_strain": 0.3, "n_unrepaired": 1}
+        by = {"checkpoint": "rules-1", "checkpoint_sha256": "a" * 64, "codebook": "1.1"}
+        given: Any = {"withdrawal": withdrawal, **plain, **strains, **by, **changed}
+        return Scored(**given)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def point(scored: Callable[..., Scored]) -> Callable[..., SessionPoint]:
+    """A scored session; its day is its number's in January, in weeks, where it has one."""
+
+    def made(number: int | None, withdrawal: float | None = 2.0, **changed: Any) -> SessionPoint:
+        day = None if number is None else date(2026, 1, 1) + timedelta(weeks=number)
+        held = {"day": day, "attendance": "attended", "scored": scored(withdrawal)}
+        return SessionPoint(f"s-{number}", number, **{**held, **changed})
+
+    return made

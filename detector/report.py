@@ -25,6 +25,9 @@ therapist; `rupture` is withdrawal or confrontation."""
 CLIENT_LABELS = ("withdrawal", "confrontation", "rupture")
 THERAPIST_LABELS = ("resolution", "contribution")
 
+RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
+"""What a session is rated for, each 1..5 as in the 3RS."""
+
 Scores = Mapping[str, float | None]
 """Calibrated probability 0..1 by label; 0 where the label is not this speaker's to show, None
 where the turn is abstained from."""

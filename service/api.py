@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.engine import RowMapping
 
+from detector.report import RATINGS
 from models import registry
 from models.errors import ModelError
 from service import tables, trajectory, trajectory_csv, uploads
@@ -128,7 +129,7 @@ def _point(row: RowMapping, report: RowMapping | None) -> trajectory.SessionPoin
         said = report["summary"]
         pillars = said["pillars"]
         scored = trajectory.Scored(
-            **{n: said[n] for n in ("withdrawal", "confrontation", "resolution", "contribution")},
+            **{name: said[name] for name in RATINGS},
             **{f"{n}_strain": pillars[n]["strain"] for n in ("goal", "task", "bond")},
             n_moments=said["n_moments"],
             n_unrepaired=said["n_unrepaired"],

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from detector.report import RATINGS
 from service.errors import Fault, Invalid, NotPermitted
 from service.fhir_elements import (
     AI,
@@ -68,8 +69,6 @@ REPORT_SCHEMA = "rupture-report/1"
 
 MODALITIES = (*VIRTUAL, "in_person")
 SENSITIVITIES = tuple(Sensitivity)
-
-RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
 
 _PARTS = ("session", "turns", "segments", "provenance")
 

@@ -26,9 +26,10 @@ from rich.console import Console
 from rich.progress import track
 
 from detector.codebook import PILLARS, load_codebook
+from detector.report import RATINGS
 from models.spec import ModelSpec
 from training.config import ConfigError, TrainConfig, read_config
-from training.corpus import RATINGS, told
+from training.corpus import told
 from training.examples import (
     BEHAVIOUR,
     LABELS,

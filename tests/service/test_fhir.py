@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from detector import Detector, Role, read_transcript
+from detector.report import RATINGS
 from service.errors import Invalid, NotPermitted
-from service.fhir import RATINGS, REPORT_SCHEMA, SessionFacts, bundle
+from service.fhir import REPORT_SCHEMA, SessionFacts, bundle
 from service.policy import PART2_NOTICE
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "session.vtt"

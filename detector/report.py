@@ -12,11 +12,15 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from detector.transcript import Role, TimingQuality
 
 SCHEMA = "rupture-report/1"
+
+Attendance = Literal["attended", "late", "cancelled", "no_show"]
+ATTENDANCE: tuple[str, ...] = get_args(Attendance)
+"""How the client came to the session, as the platform's metadata says."""
 
 LABELS = ("withdrawal", "confrontation", "rupture", "resolution", "contribution")
 """What every turn is scored for. The first three speak of the client, the last two of the

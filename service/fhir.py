@@ -32,13 +32,13 @@ from service.fhir_elements import (
     AI_MADE,
     CODES,
     DATA_ABSENT,
+    MODALITIES,
     PART2_LABELS,
     RATING,
     RESTRICTED,
     SESSION_TEXTS,
     TAKES_PART,
     TERMS,
-    VIRTUAL,
     Resource,
     absent,
     card,
@@ -67,7 +67,6 @@ FHIR_VERSION = "4.3.0"
 REPORT_SCHEMA = "rupture-report/1"
 """The only form of report that is read here: `detector.report.SCHEMA`."""
 
-MODALITIES = (*VIRTUAL, "in_person")
 SENSITIVITIES = tuple(Sensitivity)
 
 _PARTS = ("session", "turns", "segments", "provenance")

@@ -21,13 +21,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from detector.report import RATINGS
+from detector.report import ATTENDANCE, RATINGS
 from service.errors import Fault, Invalid
 
 SCHEMA = "rupture-trajectory/1"
-
-ATTENDANCE = ("attended", "late", "cancelled", "no_show")
-"""As in the report; `detector.pipeline.ATTENDANCE`."""
 
 NOT_HELD = ("cancelled", "no_show")
 

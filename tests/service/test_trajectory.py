@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from service.errors import Invalid
 from service.trajectory import (
-    ATTENDANCE,
     MEASURES,
     MIN_BASELINE,
     Scored,
@@ -276,9 +275,3 @@ def test_a_point_is_read_from_a_report() -> None:
     assert scored_from(report) == Scored(
         2.5, None, 3.0, 1.0, 0.1, 0.2, None, 3, 1, "c", "d" * 64, "1.1"
     )
-
-
-def test_attendance_has_the_reports_words() -> None:
-    from detector.pipeline import ATTENDANCE as IN_REPORTS
-
-    assert ATTENDANCE == IN_REPORTS

@@ -13,7 +13,7 @@ import numpy as np
 
 from detector.codebook import PILLARS, Codebook
 from detector.features import ReadSession, as_matrix
-from detector.report import LABELS, MarkerFinding, Span
+from detector.report import LABELS, RATINGS, MarkerFinding, Span
 from detector.timing import COLUMNS
 from detector.weights import NETWORK, Array
 from models.errors import IncompatibleCheckpoint
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 NETWORK_LABELS = (*(label for label in LABELS if label != "rupture"), "repair_disclosure")
 """Columns of the network's label head, in order."""
-
-RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
-"""Columns of its session head, in order; each 1..5."""
 
 _MOST_WORDS = 6
 _LEAST_SHARE = 0.5

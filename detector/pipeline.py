@@ -11,6 +11,7 @@ from detector.features import ReadSession, is_scored, read_session, technical_tu
 from detector.markers import MarkerRules
 from detector.network import NetworkReader, NetworkReading
 from detector.report import (
+    ATTENDANCE,
     LABELS,
     Moment,
     Provenance,
@@ -30,9 +31,6 @@ from models import Checkpoint, list_checkpoints, load_checkpoint
 
 RULES = "rules"
 """Name that stands for the rules-and-timing scorer alone, without a network."""
-
-ATTENDANCE = ("attended", "late", "cancelled", "no_show")
-"""How the client came to the session, as the platform's metadata says."""
 
 LIMITS = (
     "Decision support about interaction behaviour in the text. It does not diagnose, does not "

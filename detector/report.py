@@ -12,11 +12,15 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from detector.transcript import Role, TimingQuality
 
 SCHEMA = "rupture-report/1"
+
+Attendance = Literal["attended", "late", "cancelled", "no_show"]
+ATTENDANCE: tuple[str, ...] = get_args(Attendance)
+"""How the client came to the session, as the platform's metadata says."""
 
 LABELS = ("withdrawal", "confrontation", "rupture", "resolution", "contribution")
 """What every turn is scored for. The first three speak of the client, the last two of the
@@ -24,6 +28,9 @@ therapist; `rupture` is withdrawal or confrontation."""
 
 CLIENT_LABELS = ("withdrawal", "confrontation", "rupture")
 THERAPIST_LABELS = ("resolution", "contribution")
+
+RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
+"""What a session is rated for, each 1..5 as in the 3RS."""
 
 Scores = Mapping[str, float | None]
 """Calibrated probability 0..1 by label; 0 where the label is not this speaker's to show, None

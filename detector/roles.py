@@ -95,26 +95,29 @@ def assign_roles(
 def _read_given(
     speakers: Sequence[str], role_map: Mapping[str, Role], therapist: str | None
 ) -> dict[str, Role]:
-    """What the caller says, by the file's own labels."""
-    pairs = [(name, Role(role)) for name, role in role_map.items()]
+    """What the caller says, by the file's own labels. A refusal says which name, never the name."""
+    said = [
+        (f"name {place} of the roles", name, Role(role))
+        for place, (name, role) in enumerate(role_map.items(), start=1)
+    ]
     if therapist is not None:
-        pairs.append((therapist, Role.THERAPIST))
+        said.append(("the therapist's name", therapist, Role.THERAPIST))
     given: dict[str, Role] = {}
-    for name, role in pairs:
-        label = _match(name, speakers)
+    for which, name, role in said:
+        label = _match(name, speakers, which)
         if role is not Role.UNKNOWN and given.setdefault(label, role) is not role:
             raise UnknownRole(speakers, "two roles are given for one speaker")
     return given
 
 
-def _match(name: str, speakers: Sequence[str]) -> str:
+def _match(name: str, speakers: Sequence[str], which: str) -> str:
     if name in speakers:
         return name
     alike = [label for label in speakers if _fold(label) == _fold(name)]
     if len(alike) > 1:
-        raise UnknownRole(speakers, f"{name!r} fits several speakers")
+        raise UnknownRole(speakers, f"{which} fits several speakers")
     if not alike:
-        raise UnknownRole(speakers, f"no speaker is called {name!r}")
+        raise UnknownRole(speakers, f"{which} is no speaker's")
     return alike[0]
 
 

@@ -48,7 +48,7 @@ def as_csv(report: Report, *, file: str | None = None, header: bool = True) -> s
     if header:
         buffer.write(csv_header(file=file is not None))
     for row in report.to_rows():
-        writer.writerow(_cell({**row, "file": file}[column]) for column in columns)
+        writer.writerow(csv_cell({**row, "file": file}[column]) for column in columns)
     return buffer.getvalue()
 
 
@@ -57,7 +57,11 @@ def csv_header(*, file: bool = False) -> str:
     return ",".join(("file", *CSV_COLUMNS) if file else CSV_COLUMNS) + "\n"
 
 
-def _cell(value: object) -> object:
+def csv_cell(value: object) -> object:
+    """A value as a spreadsheet may read it: `NA` for None, and no text that runs or breaks lines.
+
+    White space before a formula does not hide it.
+    """
     if value is None:
         return "NA"
     if not isinstance(value, str):

@@ -50,7 +50,7 @@ Reader = Annotated[Actor, Depends(needs(Scope.SESSIONS_READ))]
 ReportReader = Annotated[Actor, Depends(needs(Scope.REPORTS_READ))]
 TextReader = Annotated[Actor, Depends(needs(Scope.REPORTS_READ, Scope.TEXT_READ))]
 Admin = Annotated[Actor, Depends(needs(Scope.ADMIN))]
-Deeds = Annotated[Records, Depends(_records)]
+Recorded = Annotated[Records, Depends(_records)]
 
 
 def session_row(row: RowMapping) -> dict[str, Any]:

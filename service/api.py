@@ -7,15 +7,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.engine import RowMapping
 
+from detector.report import RATINGS
 from models import registry
 from models.errors import ModelError
 from service import tables, trajectory, trajectory_csv, uploads
 from service.answers import (
     Admin,
     Csv,
-    Deeds,
     Markdown,
     Reader,
+    Recorded,
 )
 from service.auth import house_of, needs, note
 from service.deeds import Actor
@@ -62,7 +63,7 @@ router = APIRouter(prefix="/v1", responses=refusals())
 def revoke_consent(
     consent_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")],
     actor: Annotated[Actor, Depends(needs(Scope.CONSENTS_WRITE))],
-    records: Deeds,
+    records: Recorded,
 ) -> RevokedOut:
     """Takes a consent back: what runs stops, what was said is erased."""
     return RevokedOut(n_sessions=records.revoke(actor, consent_id))
@@ -128,7 +129,7 @@ def _point(row: RowMapping, report: RowMapping | None) -> trajectory.SessionPoin
         said = report["summary"]
         pillars = said["pillars"]
         scored = trajectory.Scored(
-            **{n: said[n] for n in ("withdrawal", "confrontation", "resolution", "contribution")},
+            **{name: said[name] for name in RATINGS},
             **{f"{n}_strain": pillars[n]["strain"] for n in ("goal", "task", "bond")},
             n_moments=said["n_moments"],
             n_unrepaired=said["n_unrepaired"],
@@ -205,7 +206,7 @@ HookReader = Annotated[Actor, Depends(needs(Scope.WEBHOOKS_READ))]
 def create_webhook(
     request: Request,
     actor: HookWriter,
-    records: Deeds,
+    records: Recorded,
     asked: Annotated[WebhookIn, Depends(json_body(WebhookIn))],
     response: Response,
 ) -> WebhookOut:
@@ -259,7 +260,7 @@ def delete_webhook(request: Request, webhook_id: Id, actor: HookWriter) -> Respo
     responses=refusals("not_found"),
 )
 def rotate_secret(
-    request: Request, webhook_id: Id, actor: HookWriter, records: Deeds, response: Response
+    request: Request, webhook_id: Id, actor: HookWriter, records: Recorded, response: Response
 ) -> WebhookOut:
     """A new secret; the old one signs beside it for a day."""
     secret = records.rotate_secret(actor, webhook_id)
@@ -292,7 +293,7 @@ def list_deliveries(
     tags=["webhooks"],
     responses=refusals("not_found", "conflict"),
 )
-def replay(request: Request, delivery_id: Id, actor: HookWriter, records: Deeds) -> MadeOut:
+def replay(request: Request, delivery_id: Id, actor: HookWriter, records: Recorded) -> MadeOut:
     """Sends a message again, under an id of its own."""
     house, again = house_of(request), new_id("msg")
     with house.store.transaction(actor.tenant_id) as tx:
@@ -336,7 +337,7 @@ def list_dead_jobs(
     tags=["operations"],
     responses=refusals("consent_revoked", "not_found", "conflict", "gone"),
 )
-def replay_job(job_id: Id, actor: Admin, records: Deeds) -> MadeOut:
+def replay_job(job_id: Id, actor: Admin, records: Recorded) -> MadeOut:
     """Puts a new job in a dead one's place; the answer holds its id."""
     return MadeOut(id=records.replay_job(actor, job_id))
 

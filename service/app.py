@@ -26,7 +26,7 @@ from service.auth import Authenticate, note_denial
 from service.destinations import Guard
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
 from service.house import House
-from service.limits import BodyLimit, BodyLimits, MemoryBuckets, Policy, RateLimit
+from service.limits import BodyLimit, BodyLimits, MemoryBuckets, RateLimit, RatePolicy
 from service.observe import Metrics, RequestLog, Spans
 from service.openapi import components
 from service.queues import DurableQueue
@@ -83,9 +83,9 @@ def create_app(house: House) -> FastAPI:
         RateLimit,
         buckets=MemoryBuckets(),
         policies=(
-            Policy("key", "key", settings.requests_per_minute),
-            Policy("bytes", "tenant", settings.bytes_per_minute, in_bytes=True),
-            Policy("address", "address", ANYBODY_PER_MINUTE),
+            RatePolicy("key", "key", settings.requests_per_minute),
+            RatePolicy("bytes", "tenant", settings.bytes_per_minute, in_bytes=True),
+            RatePolicy("address", "address", ANYBODY_PER_MINUTE),
         ),
     )
     app.add_middleware(Authenticate, house=house)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -28,12 +28,10 @@ from service.audit_lines import (
     read_lines,
     verify_entries,
 )
-from service.errors import ServiceError
+from service.commands import Database, Home, one_line, read_settings
 
 if TYPE_CHECKING:
     from service.store import Store
-
-EXIT_UNUSABLE = 3
 
 PAGE = 1_000
 """Entries that are read from the database at once: some milliseconds, so that nobody who writes
@@ -64,29 +62,6 @@ Tenant = Annotated[
         "--tenant", help="Whose chain. Default: of a file its first entry's, else every tenant's."
     ),
 ]
-Database = Annotated[
-    str | None, typer.Option(help="postgresql://… or sqlite:///FILE; default: as set, or embedded.")
-]
-Home = Annotated[Path | None, typer.Option(help="Folder of the embedded database and of keys.")]
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """One line and an exit code instead of a traceback."""
-    try:
-        yield
-    except Unauditable as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
-    except UnicodeDecodeError:
-        typer.echo("audit: a file is not text", err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
-    except OSError as error:
-        typer.echo(f"{error.filename}: {error.strerror}", err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
 
 
 def read_checkpoints(path: Path | None) -> tuple[Checkpoint, ...]:
@@ -150,7 +125,6 @@ def kept_chains(database: str | None, home: Path | None, keys: Path | None) -> I
     """The chains of the database that is there already; nothing is made, and nothing migrated."""
     import sqlalchemy as sa
 
-    from service.commands import read_settings
     from service.store import Store
 
     settings = read_settings(database=database, home=home)
@@ -176,12 +150,33 @@ def _in_file(
     return read_keys(keys.read_text("utf-8"))
 
 
-def _each(
-    kept: Kept,
-    tenant: str | None,
-    stated: Iterable[Checkpoint],
-    look: Callable[[str], int],
+Look = Callable[[str, Iterable[Item], tuple[Key, ...], tuple[Checkpoint, ...], str | None], int]
+"""Looks at one chain: what it is called, its entries, keys, checkpoints, tenant; the exit code."""
+
+
+def _look(
+    look: Look,
     done: str,
+    file: Path | None,
+    keys: Path | None,
+    checkpoints: Path | None,
+    tenant: str | None,
+    database: str | None,
+    home: Path | None,
+) -> NoReturn:
+    """Looks at a file's chain, or at those of the database, and ends with the worst exit code."""
+    with one_line():
+        stated = read_checkpoints(checkpoints)
+        if file is not None:
+            known = _in_file(file, keys, database, home)
+            with file.open("rb") as lines:
+                raise typer.Exit(look(str(file), read_lines(lines), known, stated, tenant))
+        with kept_chains(database, home, keys) as kept:
+            raise typer.Exit(_each(kept, tenant, stated, look, done))
+
+
+def _each(
+    kept: Kept, tenant: str | None, stated: tuple[Checkpoint, ...], look: Look, done: str
 ) -> int:
     """Looks at one tenant's chain, or at all, and notes what was well; the worst exit code."""
     here = kept.tenants()
@@ -189,7 +184,7 @@ def _each(
     whose = (tenant,) if tenant else sorted({*here, *(one.tenant_id for one in stated)})
     worst = 0 if whose else EXIT_FOUND
     for one in whose:
-        code = look(one)
+        code = look(f"the chain of {one}", kept.entries(one), kept.keys, stated, one)
         if one not in here:
             typer.echo(f"There is no tenant {one} here.", err=True)
             code = EXIT_FOUND
@@ -211,22 +206,19 @@ def verify_command(
     home: Home = None,
 ) -> None:
     """Find what was altered, taken out, put in, moved or cut off."""
-    with _one_line():
-        stated = read_checkpoints(checkpoints)
-        if file is not None:
-            known = _in_file(file, keys, database, home)
-            with file.open("rb") as lines:
-                code, told = verify_entries(read_lines(lines), known, stated, tenant_id=tenant)
-            typer.echo("\n".join((f"checked  {file}", *told)))
-            raise typer.Exit(code)
-        with kept_chains(database, home, keys) as kept:
+    _look(_verify, "audit.verified", file, keys, checkpoints, tenant, database, home)
 
-            def look(whose: str) -> int:
-                code, told = verify_entries(kept.entries(whose), kept.keys, stated, tenant_id=whose)
-                typer.echo("\n".join((f"checked  the chain of {whose}", *told)))
-                return code
 
-            raise typer.Exit(_each(kept, tenant, stated, look, "audit.verified"))
+def _verify(
+    where: str,
+    entries: Iterable[Item],
+    keys: tuple[Key, ...],
+    stated: Iterable[Checkpoint],
+    tenant_id: str | None,
+) -> int:
+    code, told = verify_entries(entries, keys, stated, tenant_id=tenant_id)
+    typer.echo("\n".join((f"checked  {where}", *told)))
+    return code
 
 
 @app.command("checkpoint")
@@ -239,20 +231,7 @@ def checkpoint_command(
     home: Home = None,
 ) -> None:
     """Check the chain, then print one line to keep where nobody can write who writes the chain."""
-    with _one_line():
-        stated = read_checkpoints(checkpoints)
-        if file is not None:
-            known = _in_file(file, keys, database, home)
-            with file.open("rb") as lines:
-                code = _state(str(file), read_lines(lines), known, stated, tenant)
-            raise typer.Exit(code)
-        with kept_chains(database, home, keys) as kept:
-
-            def look(whose: str) -> int:
-                where = f"the chain of {whose}"
-                return _state(where, kept.entries(whose), kept.keys, stated, whose)
-
-            raise typer.Exit(_each(kept, tenant, stated, look, "audit.checkpointed"))
+    _look(_state, "audit.checkpointed", file, keys, checkpoints, tenant, database, home)
 
 
 def _state(
@@ -284,7 +263,7 @@ def export_command(
     keys: Keys = None,
 ) -> None:
     """Write the entries for people or for other programs; this does not check the chain."""
-    with _one_line():
+    with one_line():
         if file is not None:
             if database is not None or home is not None:
                 raise typer.BadParameter("say --file, or --database and --home")
@@ -321,6 +300,5 @@ def _export(items: Iterable[Item], out: Path, form: Literal["ndjson", "csv"], wh
             written.writelines(export_entries(readable(), form))
     typer.echo(f"{count(n_written, 'entry', 'entries')} written", err=True)
     if n_unreadable:
-        left = count(n_unreadable, what, f"{what}s")
-        typer.echo(f"{left} left out: no entry", err=True)
+        typer.echo(f"{count(n_unreadable, what)} left out: no entry", err=True)
     return EXIT_FOUND if n_unreadable else 0

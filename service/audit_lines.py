@@ -5,13 +5,10 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from service.audit import COLUMNS, Entry, Key, Unauditable, canonical
 from service.audit_check import Checked, Checkpoint, Item, Unreadable, check, checkpoint
-
-if TYPE_CHECKING:
-    pass
 
 EXIT_FOUND = 1
 
@@ -120,7 +117,7 @@ def _told(checked: Checked) -> Iterator[str]:
         yield "found    nothing wrong" if checked.n_read else "found    no entry to check"
         return
     first = checked.findings[0]
-    n = count(len(checked.findings), "finding", "findings")
+    n = count(len(checked.findings), "finding")
     yield f"FOUND    {n}; the first bad sequence is {first.sequence}: {first.kind}"
     yield from (f"  {found.kind:14} {found.message}" for found in checked.findings[:_MOST_SHOWN])
     if (more := len(checked.findings) - _MOST_SHOWN) > 0:
@@ -132,7 +129,7 @@ def _against(checked: Checked) -> str:
     if not checked.checkpoints:
         return f"no checkpoint: an end cut off, or all written anew with the key, {unseen}"
     last = checked.checkpoints[-1]
-    given = count(len(checked.checkpoints), "checkpoint", "checkpoints")
+    given = count(len(checked.checkpoints), "checkpoint")
     since = f"what was cut off after it {unseen}"
     return f"{given}, the last of sequence {last.sequence} at {last.at}: {since}"
 
@@ -141,6 +138,6 @@ def _at(entry: Entry) -> str:
     return entry.event.at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def count(n: int, one: str, many: str) -> str:
-    """A number with its noun."""
-    return f"{n:,} {one if n == 1 else many}"
+def count(n: int, one: str, many: str = "") -> str:
+    """A number with its noun, in the plural where it is not one."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -66,8 +66,8 @@ def read_settings(**given: Any) -> Settings:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Our own refusals as one line; they quote nothing."""
+def one_line() -> Iterator[None]:
+    """Our own refusals, and the system's, as one line and an exit code; they quote nothing."""
     try:
         yield
     except (ServiceError, ModelError) as error:
@@ -76,6 +76,8 @@ def _told() -> Iterator[None]:
         said = f"the database cannot be used ({type(error).__name__})"
     except OSError as error:
         said = f"{error.filename or 'file'}: {error.strerror}"
+    except UnicodeDecodeError:
+        said = "a file is not text"
     else:
         return
     typer.echo(said, err=True)
@@ -94,7 +96,7 @@ def serve(
     given = {"database": database, "home": home, "host": host, "port": port, "workers": workers}
     given["checkpoint"] = checkpoint
     settings = read_settings(**given)
-    with _told():
+    with one_line():
         code = _serve(settings, {name: str(v) for name, v in given.items() if v is not None})
     raise typer.Exit(code)
 
@@ -245,7 +247,7 @@ def worker(
 ) -> None:
     """Take scoring and webhooks from the queue, until SIGTERM; as many as there are cores."""
     settings = read_settings(database=database, home=home, checkpoint=checkpoint)
-    with _told():
+    with one_line():
         run_worker(settings)
 
 
@@ -253,7 +255,7 @@ def worker_beside_api() -> None:
     """A worker of `rupture serve`: it ends when its standard input does. Exits the process."""
     try:
         settings = read_settings()
-        with _told():
+        with one_line():
             run_worker(settings, until=sys.stdin.buffer)
     except typer.Exit as error:
         sys.exit(error.exit_code)
@@ -282,7 +284,7 @@ def create_tenant(name: str, database: Database = None, home: Home = None) -> No
     from service.house import open_house
 
     settings = read_settings(database=database, home=home)
-    with _told():
+    with one_line():
         house = open_house(settings)
         tenant_id, key = make_tenant(house, name)
         house.store.close()

@@ -147,6 +147,14 @@ class Unavailable(ServiceError):
         super().__init__(detail, code=code)
 
 
+def code_of(error: Exception) -> str:
+    """An error's kind as a code word, never what it says."""
+    if isinstance(error, ServiceError):
+        return error.code
+    name = type(error).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
+
+
 def problem(error: ServiceError, *, request_id: str) -> dict[str, Any]:
     """The problem document of an error (RFC 9457)."""
     return {

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from service.audit_lines import count
 from service.commands import Database, Home
 from service.deeds import Actor
 from service.errors import Invalid
@@ -33,7 +34,7 @@ def command(
 
     The names are replaced by rules that miss some: a person must read it before it goes anywhere.
     """
-    from service.upkeep_commands import count, opened
+    from service.upkeep_commands import opened
 
     with opened(database, home) as house:
         if taken_back:

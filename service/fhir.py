@@ -25,19 +25,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from detector.report import RATINGS
 from service.errors import Fault, Invalid, NotPermitted
 from service.fhir_elements import (
     AI,
     AI_MADE,
     CODES,
     DATA_ABSENT,
+    MODALITIES,
     PART2_LABELS,
     RATING,
     RESTRICTED,
     SESSION_TEXTS,
     TAKES_PART,
     TERMS,
-    VIRTUAL,
     Resource,
     absent,
     card,
@@ -66,16 +67,13 @@ FHIR_VERSION = "4.3.0"
 REPORT_SCHEMA = "rupture-report/1"
 """The only form of report that is read here: `detector.report.SCHEMA`."""
 
-MODALITIES = (*VIRTUAL, "in_person")
 SENSITIVITIES = tuple(Sensitivity)
-
-RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
 
 _PARTS = ("session", "turns", "segments", "provenance")
 
 
 @dataclass(frozen=True, slots=True)
-class SessionFacts:
+class BundleFacts:
     """What the service knows of a session beside its report.
 
     Args:
@@ -117,7 +115,7 @@ class SessionFacts:
         return self.confirmed_by is not None
 
 
-def bundle(report: Mapping[str, Any], about: SessionFacts) -> Resource:
+def bundle(report: Mapping[str, Any], about: BundleFacts) -> Resource:
     """The session's Bundle, of type `collection`. The same input gives the same value.
 
     Ids are made from the session's id and a resource's place; those of what the model made, from
@@ -158,7 +156,7 @@ def bundle(report: Mapping[str, Any], about: SessionFacts) -> Resource:
     }
 
 
-def _check(report: Mapping[str, Any], about: SessionFacts) -> None:
+def _check(report: Mapping[str, Any], about: BundleFacts) -> None:
     if report.get("schema") != REPORT_SCHEMA or any(part not in report for part in _PARTS):
         raise Invalid(f"It is no report of the form {REPORT_SCHEMA}.", code="unknown_report")
     faults = list(_faults(about))
@@ -170,7 +168,7 @@ def _check(report: Mapping[str, Any], about: SessionFacts) -> None:
         )
 
 
-def _faults(about: SessionFacts) -> Iterator[Fault]:
+def _faults(about: BundleFacts) -> Iterator[Fault]:
     for name in ("analysed_at", "started_at", "ended_at", "confirmed_at"):
         time = getattr(about, name)
         if time is not None and time.tzinfo is None:
@@ -192,7 +190,7 @@ def _faults(about: SessionFacts) -> Iterator[Fault]:
 class _Session:
     """The resources of one session, each made once."""
 
-    def __init__(self, report: Mapping[str, Any], about: SessionFacts) -> None:
+    def __init__(self, report: Mapping[str, Any], about: BundleFacts) -> None:
         self._report, self._about = report, about
         self._made_by: Mapping[str, Any] = report["provenance"]
         self.version = reader(self._made_by)

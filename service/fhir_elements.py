@@ -6,11 +6,13 @@ The two resources that are about the model alone, and so about no client, are he
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 CODES = "urn:rupture:codes"
 """Our code system: measures, codebook markers, formats. Its version is the codebook's."""
 
+Modality = Literal["in_person", "video", "phone", "chat"]
+MODALITIES: tuple[str, ...] = get_args(Modality)
 VIRTUAL = ("video", "phone", "chat")
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:rupture:fhir")

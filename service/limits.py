@@ -186,7 +186,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RatePolicy:
     """So much in so long a time for each tenant, key, or address of somebody unknown.
 
     Args:
@@ -205,17 +205,17 @@ class Policy:
 
 
 POLICIES = (
-    Policy("tenant", "tenant", 6_000),
-    Policy("key", "key", 3_000),
-    Policy("tenant-bytes", "tenant", 400 * MiB, in_bytes=True),
-    Policy("key-bytes", "key", 200 * MiB, in_bytes=True),
-    Policy("address", "address", 60),
-    Policy("address-bytes", "address", 50 * MiB, in_bytes=True),
+    RatePolicy("tenant", "tenant", 6_000),
+    RatePolicy("key", "key", 3_000),
+    RatePolicy("tenant-bytes", "tenant", 400 * MiB, in_bytes=True),
+    RatePolicy("key-bytes", "key", 200 * MiB, in_bytes=True),
+    RatePolicy("address", "address", 60),
+    RatePolicy("address-bytes", "address", 50 * MiB, in_bytes=True),
 )
 """Ours, to be set: a key that uploads 60 sessions a minute of 0.1 MB each, asks for each ten
 times and reads ten things of it needs 1,260 requests and 6 MB."""
-Costs = Mapping[Policy, int]
-Drawn = tuple[bool, dict[Policy, float]]
+Costs = Mapping[RatePolicy, int]
+Drawn = tuple[bool, dict[RatePolicy, float]]
 
 
 class Buckets(Protocol):
@@ -241,11 +241,11 @@ class MemoryBuckets:
 
     def __init__(self, *, most: int = 20_000, clock: Clock = time.monotonic) -> None:
         self._most, self._clock = most, clock
-        self._held: dict[Policy, OrderedDict[str, tuple[float, float]]] = {}
+        self._held: dict[RatePolicy, OrderedDict[str, tuple[float, float]]] = {}
 
     async def draw(self, caller: Caller, costs: Costs, *, always: bool = False) -> Drawn:
         """As `Buckets` says."""
-        now, left = self._clock(), dict[Policy, float]()
+        now, left = self._clock(), dict[RatePolicy, float]()
         for policy in costs:
             held = self._held.setdefault(policy, OrderedDict())
             kept, at = held.get(getattr(caller, policy.per), (policy.quota, now))
@@ -285,7 +285,7 @@ class RateLimit:
         self,
         app: ASGIApp,
         buckets: Buckets,
-        policies: Sequence[Policy] = POLICIES,
+        policies: Sequence[RatePolicy] = POLICIES,
         caller: Callable[[Scope], Awaitable[Caller]] = caller_of,
     ) -> None:
         self._app, self._buckets, self._policies, self._caller = app, buckets, policies, caller
@@ -323,12 +323,12 @@ class RateLimit:
         await self._app(scope, count, tell)
 
 
-def _wait_s(policy: Policy, units: float, wanted: float) -> int:
+def _wait_s(policy: RatePolicy, units: float, wanted: float) -> int:
     """Whole seconds until so many units are there."""
     return max(math.ceil((wanted - units) * policy.window_s / policy.quota), 0)
 
 
-def _fields(policies: Iterable[Policy], left: Mapping[Policy, float]) -> dict[str, str]:
+def _fields(policies: Iterable[RatePolicy], left: Mapping[RatePolicy, float]) -> dict[str, str]:
     """`t` is when the quota is whole again, or when the next unit comes where none is left."""
     unit = {True: ';qu="content-bytes"', False: ""}
     stated = [f'"{p.name}";q={p.quota};w={p.window_s}{unit[p.in_bytes]}' for p in policies]

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
+from detector.report import RATINGS
 from service import audit, policy, tables
 from service.consent import Consent, consent_record, read_consent, standing
 from service.deeds import Actor
@@ -359,10 +360,7 @@ class Records(Endings, Hooks):
 def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """What lists and trajectories need of a report: ratings and counts, no word of it."""
     session = report["session"]
-    kept = {
-        name: session[name]
-        for name in ("withdrawal", "confrontation", "resolution", "contribution")
-    }
+    kept = {name: session[name] for name in RATINGS}
     moments = report["moments"]
     return {
         **kept,

@@ -17,8 +17,8 @@ from service.answers import (
     REPORT,
     UNCHANGED,
     Csv,
-    Deeds,
     Fhir,
+    Recorded,
     ReportReader,
     TextReader,
     note_alone,
@@ -62,7 +62,7 @@ def _of(kind: str) -> dict[int | str, dict[str, Any]]:
     responses={**REPORT, **UNCHANGED, **_NOT_READ},
 )
 def get_report(
-    request: Request, session_id: Id, actor: ReportReader, records: Deeds, report: ReportId = ""
+    request: Request, session_id: Id, actor: ReportReader, records: Recorded, report: ReportId = ""
 ) -> Response:
     """The whole report; what was said is in it for who may read text."""
     row, found = records.report(actor, session_id, report_id=report)
@@ -79,7 +79,7 @@ _PART = {**UNCHANGED, **_NOT_READ}
     responses=_PART,
 )
 def get_segments(
-    request: Request, session_id: Id, actor: ReportReader, records: Deeds, report: ReportId = ""
+    request: Request, session_id: Id, actor: ReportReader, records: Recorded, report: ReportId = ""
 ) -> Response:
     """Scores by segment, and the session's ratings."""
     row, found = records.report(actor, session_id, report_id=report, action="segments.read")
@@ -93,7 +93,7 @@ def get_segments(
     "/sessions/{session_id}/moments", operation_id="getMoments", tags=["reports"], responses=_PART
 )
 def get_moments(
-    request: Request, session_id: Id, actor: ReportReader, records: Deeds, report: ReportId = ""
+    request: Request, session_id: Id, actor: ReportReader, records: Recorded, report: ReportId = ""
 ) -> Response:
     """The moments worth a look, and the strengths, by the codebook's names."""
     row, found = records.report(actor, session_id, report_id=report, action="moments.read")
@@ -111,7 +111,7 @@ def get_moments(
     responses=_of("text/html"),
 )
 def get_page(
-    request: Request, session_id: Id, actor: TextReader, records: Deeds, report: ReportId = ""
+    request: Request, session_id: Id, actor: TextReader, records: Recorded, report: ReportId = ""
 ) -> Response:
     """The report as a page that needs nothing from elsewhere."""
     row, found = records.report(
@@ -131,7 +131,7 @@ def get_page(
     responses=_of("text/csv; charset=utf-8"),
 )
 def get_csv(
-    request: Request, session_id: Id, actor: TextReader, records: Deeds, report: ReportId = ""
+    request: Request, session_id: Id, actor: TextReader, records: Recorded, report: ReportId = ""
 ) -> Response:
     """One row a turn, for a spreadsheet."""
     row, found = records.report(
@@ -152,14 +152,14 @@ def get_csv(
     responses=_PART,
 )
 def get_fhir(
-    request: Request, session_id: Id, actor: ReportReader, records: Deeds, report: ReportId = ""
+    request: Request, session_id: Id, actor: ReportReader, records: Recorded, report: ReportId = ""
 ) -> Response:
     """The report as a FHIR Bundle; holds no word of what was said."""
     row, found = records.report(
         actor, session_id, report_id=report, action="fhir.exported", purpose=policy.Purpose.FHIR
     )
     session = records.session(actor, session_id)
-    about = fhir.SessionFacts(
+    about = fhir.BundleFacts(
         session_id=session_id,
         analysed_at=row["created_at"],
         session_number=session["number"],

@@ -11,13 +11,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
 
+from detector.report import Attendance
 from service.consent import Consent, Scopes
+from service.fhir_elements import Modality
 from service.scopes import Scope
 
-Attendance = Literal["attended", "late", "cancelled", "no_show"]
-"""As detector.pipeline.ATTENDANCE."""
-
-Modality = Literal["in_person", "video", "phone", "chat"]
 Event = Literal["session.completed", "session.failed", "session.erased"]
 Status = Literal["queued", "running", "done", "failed", "cancelled", "erased"]
 

@@ -13,9 +13,9 @@ from service.answers import (
     REPORT,
     UNCHANGED,
     Admin,
-    Deeds,
     Lines,
     Reader,
+    Recorded,
     Writer,
     answered,
     report_row,
@@ -112,7 +112,7 @@ _WAYS = takes(
 async def create_session(
     request: Request,
     actor: Writer,
-    records: Deeds,
+    records: Recorded,
     idempotency_key: IdempotencyKey = "",
     prefer: Annotated[
         str, Header(max_length=100, description="`wait=20`: answer 200 when scored in time.")
@@ -205,7 +205,7 @@ _MANY = takes(
     },
 )
 async def create_sessions(
-    request: Request, actor: Writer, records: Deeds, idempotency_key: IdempotencyKey = ""
+    request: Request, actor: Writer, records: Recorded, idempotency_key: IdempotencyKey = ""
 ) -> Response:
     """Takes up to a hundred sessions in: a JSON list, or one JSON document a line (NDJSON)."""
     kind, body = media_type(request), await request.body()
@@ -273,7 +273,7 @@ def list_sessions(
     response_model=SessionOut,
     responses={**UNCHANGED, **refusals("not_found")},
 )
-def get_session(request: Request, session_id: Id, actor: Reader, records: Deeds) -> Response:
+def get_session(request: Request, session_id: Id, actor: Reader, records: Recorded) -> Response:
     """How far a session is, and which reports there are of it; poll with If-None-Match."""
     row, reports = records.with_reports(actor, session_id)
 
@@ -295,7 +295,7 @@ def get_session(request: Request, session_id: Id, actor: Reader, records: Deeds)
 def erase_session(
     session_id: Id,
     actor: Annotated[Actor, Depends(needs(Scope.SESSIONS_ERASE))],
-    records: Deeds,
+    records: Recorded,
 ) -> Response:
     """Erases a session: its key is destroyed, and nothing of it can be read again."""
     records.erase(actor, session_id)
@@ -313,7 +313,7 @@ def erase_session(
 def rescore(
     session_id: Id,
     actor: Writer,
-    records: Deeds,
+    records: Recorded,
     asked: Annotated[RescoreIn, Depends(json_body(RescoreIn))],
     response: Response,
 ) -> MadeOut:
@@ -331,7 +331,7 @@ def rescore(
     tags=["sessions"],
     responses=refusals("not_found", "conflict", "gone"),
 )
-def cancel_session(session_id: Id, actor: Writer, records: Deeds) -> Response:
+def cancel_session(session_id: Id, actor: Writer, records: Recorded) -> Response:
     """Takes back what waits or runs; a report that there was stays."""
     records.cancel(actor, session_id)
     return Response(None, 204)
@@ -344,7 +344,7 @@ def cancel_session(session_id: Id, actor: Writer, records: Deeds) -> Response:
     tags=["sessions"],
     responses=refusals("not_found", "gone"),
 )
-def set_hold(session_id: Id, actor: Admin, records: Deeds) -> Response:
+def set_hold(session_id: Id, actor: Admin, records: Recorded) -> Response:
     """Pins a session for a legal hold: nothing of it is erased, and it serves nothing new."""
     records.hold(actor, session_id, is_held=True)
     return Response(None, 204)
@@ -357,7 +357,7 @@ def set_hold(session_id: Id, actor: Admin, records: Deeds) -> Response:
     tags=["sessions"],
     responses=refusals("not_found", "gone"),
 )
-def lift_hold(session_id: Id, actor: Admin, records: Deeds) -> Response:
+def lift_hold(session_id: Id, actor: Admin, records: Recorded) -> Response:
     """Lets a session go; what a revocation would have erased meanwhile is erased now."""
     records.hold(actor, session_id, is_held=False)
     return Response(None, 204)

@@ -2,16 +2,17 @@
 
 import asyncio
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.engine import RowMapping
 
-from service import keys, oauth, tables
+from service import oauth, tables
 from service.auth import (
     AUDIENCE,
     ISSUER,
@@ -25,8 +26,8 @@ from service.auth import (
 )
 from service.deeds import Actor
 from service.errors import NotFound
-from service.keys import ApiKeyRecord
-from service.oauth import ClientRecord, OAuthCode, TokenRefused
+from service.keys import ApiKeyRecord, Secret, make_key, rotate
+from service.oauth import ClientRecord, OAuthCode, TokenRefused, make_client
 from service.openapi import EXAMPLES, ref, refusals, takes
 from service.schemas import (
     After,
@@ -59,6 +60,111 @@ Overlap = Annotated[
 ]
 _BODY = takes(("application/json", ref("KeyIn"), EXAMPLES["key"]))
 
+Record = TypeVar("Record", ApiKeyRecord, ClientRecord)
+Shown = TypeVar("Shown", KeyOut, ClientOut)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Record, Shown]):
+    """A kind of credential: API keys or OAuth2 clients.
+
+    `noun`, `changed` and `ended` are the audit trail's words; `show` is a record as it is answered,
+    with what it opens with where that is to be seen.
+    """
+
+    name: str
+    noun: str
+    changed: str
+    ended: str
+    make: Callable[..., tuple[Record, Secret]]
+    rotate: Callable[..., tuple[Record, Secret]]
+    read: Callable[[RowMapping], Record]
+    show: Callable[[Record, str | None], Shown]
+
+    def create(self, request: Request, actor: Actor, asked: KeyIn, response: Response) -> Shown:
+        """A new one; shown this once. Raises: NotPermitted: more than the caller holds."""
+        house, held = house_of(request), [scope for scope in Scope if holds(request, scope)]
+        record, secret = self.make(
+            tenant_id=actor.tenant_id,
+            name=asked.name,
+            scopes=grant(asked.scopes, held),
+            now=house.clock(),
+            lifetime=timedelta(days=asked.days) if asked.days else None,
+        )
+        shown, row = self.show(record, secret.value), credential_row(record)
+        with house.store.transaction(actor.tenant_id) as tx:
+            made = {"id": shown.id, "kind": self.name, "created_at": record.created_at}
+            tx.add(tables.credentials, **made, record=row)
+            note(tx, request, actor, f"{self.noun}.created", self.noun, shown.id)
+        response.headers["Cache-Control"] = "no-store"
+        return shown
+
+    def page(
+        self, request: Request, actor: Actor, limit: int, after: str | None
+    ) -> tuple[list[Shown], str | None]:
+        """A page of the tenant's, and where the next one begins."""
+        with house_of(request).store.transaction(actor.tenant_id) as tx:
+            of_kind = tables.credentials.c.kind == self.name
+            page = tx.page(tables.credentials, of_kind, after=after, limit=limit)
+            note(tx, request, actor, f"{self.noun}.listed")
+        return [self.show(self.read(row), None) for row in page.rows], page.after
+
+    def disable(self, request: Request, actor: Actor, id_: str) -> Response:
+        """Disables one, if it is not yet. Raises: NotFound."""
+        house = house_of(request)
+        with house.store.transaction(actor.tenant_id) as tx:
+            record = self._get(tx, id_)
+            if record.disabled_at is None:
+                row = credential_row(replace(record, disabled_at=house.clock()))
+                tx.change(tables.credentials, id_, record=row)
+                note(tx, request, actor, f"{self.noun}.{self.ended}", self.noun, id_)
+        return Response(None, 204)
+
+    def renew(
+        self, request: Request, actor: Actor, id_: str, response: Response, overlap_hours: int
+    ) -> Shown:
+        """One with a new secret; shown this once. Raises: NotFound; Conflict: it has ended."""
+        house, overlap = house_of(request), timedelta(hours=overlap_hours)
+        with house.store.transaction(actor.tenant_id) as tx:
+            record, secret = self.rotate(self._get(tx, id_), now=house.clock(), overlap=overlap)
+            tx.change(tables.credentials, id_, record=credential_row(record))
+            note(tx, request, actor, f"{self.noun}.{self.changed}", self.noun, id_)
+        response.headers["Cache-Control"] = "no-store"
+        return self.show(record, secret.value)
+
+    def _get(self, tx: Transaction, id_: str) -> Record:
+        """The record of a locked row, if it is of this kind. Raises: NotFound."""
+        row = tx.get(tables.credentials, id_, lock=True)
+        if row["kind"] != self.name:
+            raise NotFound("there is no such thing")
+        return self.read(row)
+
+
+def _key(record: ApiKeyRecord, text: str | None) -> KeyOut:
+    return KeyOut(**_told(record), id=record.key_id, last_used_at=record.last_used_at, key=text)
+
+
+def _client(record: ClientRecord, secret: str | None) -> ClientOut:
+    return ClientOut(**_told(record), id=record.client_id, secret=secret)
+
+
+def _told(record: ApiKeyRecord | ClientRecord) -> dict[str, Any]:
+    names = ("name", "created_at", "expires_at", "disabled_at")
+    return {**{name: getattr(record, name) for name in names}, "scopes": sorted(record.scopes)}
+
+
+KEYS = Kind("key", "key", "rotated", "revoked", make_key, rotate, read_key, _key)
+CLIENTS = Kind(
+    "client",
+    "oauth_client",
+    "changed",
+    "removed",
+    make_client,
+    oauth.rotate_client,
+    read_client,
+    _client,
+)
+
 
 @router.post(
     "/keys",
@@ -69,43 +175,7 @@ _BODY = takes(("application/json", ref("KeyIn"), EXAMPLES["key"]))
 )
 def create_key(request: Request, actor: KeyWriter, asked: KeyAsked, response: Response) -> KeyOut:
     """A new API key; shown this once. Nobody hands out a scope that they do not hold."""
-    house = house_of(request)
-    record, text = keys.make_key(**_wanted(request, actor, asked))
-    with house.store.transaction(actor.tenant_id) as tx:
-        _add(tx, record.key_id, "key", record)
-        note(tx, request, actor, "key.created", "key", record.key_id)
-    response.headers["Cache-Control"] = "no-store"
-    return _key_out(record, text.value)
-
-
-def _wanted(request: Request, actor: Actor, asked: KeyIn) -> dict[str, Any]:
-    """What `make_key` and `make_client` take. Raises: NotPermitted: more than the caller holds."""
-    held = [scope for scope in Scope if holds(request, scope)]
-    return {
-        "tenant_id": actor.tenant_id,
-        "name": asked.name,
-        "scopes": grant(asked.scopes, held),
-        "now": house_of(request).clock(),
-        "lifetime": timedelta(days=asked.days) if asked.days else None,
-    }
-
-
-def _add(tx: Transaction, id_: str, kind: str, record: ApiKeyRecord | ClientRecord) -> None:
-    row = credential_row(record)
-    tx.add(tables.credentials, id=id_, kind=kind, record=row, created_at=record.created_at)
-
-
-def _key_out(record: ApiKeyRecord, text: str | None = None) -> KeyOut:
-    return KeyOut(
-        id=record.key_id,
-        name=record.name,
-        scopes=sorted(record.scopes),
-        created_at=record.created_at,
-        expires_at=record.expires_at,
-        disabled_at=record.disabled_at,
-        last_used_at=record.last_used_at,
-        key=text,
-    )
+    return KEYS.create(request, actor, asked, response)
 
 
 @router.get("/keys", operation_id="listKeys")
@@ -113,32 +183,14 @@ def list_keys(
     request: Request, actor: KeyWriter, limit: Limit = 50, after: After = None
 ) -> KeysOut:
     """The tenant's API keys, without what they open with."""
-    with house_of(request).store.transaction(actor.tenant_id) as tx:
-        of_kind = tables.credentials.c.kind == "key"
-        page = tx.page(tables.credentials, of_kind, after=after, limit=limit)
-        note(tx, request, actor, "key.listed")
-    return KeysOut(items=[_key_out(read_key(row)) for row in page.rows], next=page.after)
+    items, following = KEYS.page(request, actor, limit, after)
+    return KeysOut(items=items, next=following)
 
 
 @router.delete("/keys/{key_id}", status_code=204, operation_id="disableKey")
 def disable_key(request: Request, key_id: CredentialId, actor: KeyWriter) -> Response:
     """Disables a key; within five seconds it opens nothing."""
-    house = house_of(request)
-    with house.store.transaction(actor.tenant_id) as tx:
-        record = read_key(_get(tx, key_id, "key"))
-        if record.disabled_at is None:
-            row = credential_row(replace(record, disabled_at=house.clock()))
-            tx.change(tables.credentials, key_id, record=row)
-            note(tx, request, actor, "key.revoked", "key", key_id)
-    return Response(None, 204)
-
-
-def _get(tx: Transaction, id_: str, kind: str) -> RowMapping:
-    """The locked row, if it is of this kind. Raises: NotFound."""
-    row = tx.get(tables.credentials, id_, lock=True)
-    if row["kind"] != kind:
-        raise NotFound("there is no such thing")
-    return row
+    return KEYS.disable(request, actor, key_id)
 
 
 @router.post("/keys/{key_id}/rotate", operation_id="rotateKey", responses=refusals("conflict"))
@@ -150,17 +202,7 @@ def rotate_key(
     overlap_hours: Overlap = 24,
 ) -> KeyOut:
     """A new secret under the key's id, shown this once; the old one stays good for the overlap."""
-    house = house_of(request)
-    with house.store.transaction(actor.tenant_id) as tx:
-        record, text = keys.rotate(
-            read_key(_get(tx, key_id, "key")),
-            now=house.clock(),
-            overlap=timedelta(hours=overlap_hours),
-        )
-        tx.change(tables.credentials, key_id, record=credential_row(record))
-        note(tx, request, actor, "key.rotated", "key", key_id)
-    response.headers["Cache-Control"] = "no-store"
-    return _key_out(record, text.value)
+    return KEYS.renew(request, actor, key_id, response, overlap_hours)
 
 
 @router.post(
@@ -174,24 +216,7 @@ def create_client(
     request: Request, actor: KeyWriter, asked: KeyAsked, response: Response
 ) -> ClientOut:
     """A new OAuth2 client, which fetches tokens at /oauth/token; its secret is shown this once."""
-    record, secret = oauth.make_client(**_wanted(request, actor, asked))
-    with house_of(request).store.transaction(actor.tenant_id) as tx:
-        _add(tx, record.client_id, "client", record)
-        note(tx, request, actor, "oauth_client.created", "oauth_client", record.client_id)
-    response.headers["Cache-Control"] = "no-store"
-    return _client_out(record, secret.value)
-
-
-def _client_out(record: ClientRecord, secret: str | None = None) -> ClientOut:
-    return ClientOut(
-        id=record.client_id,
-        name=record.name,
-        scopes=sorted(record.scopes),
-        created_at=record.created_at,
-        expires_at=record.expires_at,
-        disabled_at=record.disabled_at,
-        secret=secret,
-    )
+    return CLIENTS.create(request, actor, asked, response)
 
 
 @router.get("/oauth-clients", operation_id="listOAuthClients")
@@ -199,24 +224,14 @@ def list_clients(
     request: Request, actor: KeyWriter, limit: Limit = 50, after: After = None
 ) -> ClientsOut:
     """The tenant's OAuth2 clients, without their secrets."""
-    with house_of(request).store.transaction(actor.tenant_id) as tx:
-        of_kind = tables.credentials.c.kind == "client"
-        page = tx.page(tables.credentials, of_kind, after=after, limit=limit)
-        note(tx, request, actor, "oauth_client.listed")
-    return ClientsOut(items=[_client_out(read_client(row)) for row in page.rows], next=page.after)
+    items, following = CLIENTS.page(request, actor, limit, after)
+    return ClientsOut(items=items, next=following)
 
 
 @router.delete("/oauth-clients/{client_id}", status_code=204, operation_id="disableOAuthClient")
 def disable_client(request: Request, client_id: CredentialId, actor: KeyWriter) -> Response:
     """Disables a client; within five seconds its tokens open nothing."""
-    house = house_of(request)
-    with house.store.transaction(actor.tenant_id) as tx:
-        record = read_client(_get(tx, client_id, "client"))
-        if record.disabled_at is None:
-            row = credential_row(replace(record, disabled_at=house.clock()))
-            tx.change(tables.credentials, client_id, record=row)
-            note(tx, request, actor, "oauth_client.removed", "oauth_client", client_id)
-    return Response(None, 204)
+    return CLIENTS.disable(request, actor, client_id)
 
 
 @router.post(
@@ -232,17 +247,7 @@ def rotate_client(
     overlap_hours: Overlap = 24,
 ) -> ClientOut:
     """A new secret of a client, shown this once; the old one stays good for the overlap."""
-    house = house_of(request)
-    with house.store.transaction(actor.tenant_id) as tx:
-        record, secret = oauth.rotate_client(
-            read_client(_get(tx, client_id, "client")),
-            now=house.clock(),
-            overlap=timedelta(hours=overlap_hours),
-        )
-        tx.change(tables.credentials, client_id, record=credential_row(record))
-        note(tx, request, actor, "oauth_client.changed", "oauth_client", client_id)
-    response.headers["Cache-Control"] = "no-store"
-    return _client_out(record, secret.value)
+    return CLIENTS.renew(request, actor, client_id, response, overlap_hours)
 
 
 # -- tokens --------------------------------------------------------------------------------------

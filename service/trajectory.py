@@ -21,12 +21,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from detector.report import ATTENDANCE, RATINGS
 from service.errors import Fault, Invalid
 
 SCHEMA = "rupture-trajectory/1"
-
-ATTENDANCE = ("attended", "late", "cancelled", "no_show")
-"""As in the report; `detector.pipeline.ATTENDANCE`."""
 
 NOT_HELD = ("cancelled", "no_show")
 
@@ -37,7 +35,6 @@ MIN_BASELINE = 3
 """Earlier scored sessions from which a baseline is made: the fewest that have a spread worth the
 name, and within the two to four that the source above asks for. A judgement."""
 
-RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
 STRAINS = ("goal_strain", "task_strain", "bond_strain")
 COUNTS = ("n_moments", "n_unrepaired")
 MEASURES = (*RATINGS, *STRAINS, *COUNTS)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from detector.views import csv_cell
 from service.trajectory import Trajectory, TrajectoryPoint
 
 CSV_COLUMNS = (
@@ -65,16 +66,7 @@ def _rows(point: TrajectoryPoint) -> Iterator[dict[str, Any]]:
         }
 
 
-_STARTS_FORMULA = tuple("=+-@＝＋－＠")
-"""What begins a formula in some spreadsheet, wide forms too (OWASP, CSV injection)."""
-
-
 def _cell(value: object) -> object:
-    """A cell that is read as what it is; white space before a formula does not hide it."""
-    if value is None:
-        return "NA"
-    if not isinstance(value, str):
-        return value
-    text = " ".join(value.splitlines())
-    is_formula = text.lstrip().startswith(_STARTS_FORMULA) or value[:1] in ("\t", "\r", "\n")
-    return f"'{text}" if is_formula else text
+    """A cell of one line that is read as what it is."""
+    cell = csv_cell(value)
+    return " ".join(cell.splitlines()) if isinstance(cell, str) else cell

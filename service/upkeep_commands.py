@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import sqlalchemy as sa
 import typer
 
-from service.audit import Unauditable
-from service.commands import Database, Home, read_settings
-from service.errors import ServiceError
+from service.audit_lines import count
+from service.commands import Database, Home, one_line, read_settings
 from service.processes import EXIT_UNUSABLE
 from service.settings import Settings
 
@@ -30,22 +29,6 @@ Ended = Annotated[
     Path | None,
     typer.Option("--ended", help="File of tombstones, kept where the database is not."),
 ]
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    """Our own refusals, and the system's, as one line and an exit code; they quote nothing."""
-    try:
-        yield
-    except Unauditable as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
-    except OSError as error:
-        typer.echo(f"{error.filename or 'file'}: {error.strerror}", err=True)
-        raise typer.Exit(EXIT_UNUSABLE) from None
 
 
 def must_be_there(settings: Settings) -> None:
@@ -213,11 +196,6 @@ def drill_command(database: Database = None, home: Home = None) -> None:
     for one in checks:
         typer.echo(f"{one.what:11} {'yes' if one.is_well else 'NO'}: {one.said}")
     raise typer.Exit(0 if all(one.is_well for one in checks) else EXIT_LOOK)
-
-
-def count(n: int, one: str) -> str:
-    """A number and what it is of, in its plural where it is not one."""
-    return f"{n:,} {one if n == 1 else one + 's'}"
 
 
 def _now() -> datetime:

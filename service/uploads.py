@@ -29,7 +29,15 @@ from detector.roles import assign_roles
 from models import registry
 from models.errors import ModelError
 from service.bombs import check_archive, check_json
-from service.errors import Fault, Invalid, ServiceError, TooLarge, Unavailable, UnknownMedia
+from service.errors import (
+    Fault,
+    Invalid,
+    ServiceError,
+    TooLarge,
+    Unavailable,
+    UnknownMedia,
+    code_of,
+)
 from service.records import Upload
 from service.schemas import SessionIn, SessionWithTranscript
 
@@ -275,7 +283,7 @@ def _check_roles(read: Transcript, about: SessionIn) -> None:
 
 def refusal(error: DetectorError) -> ServiceError:
     """What a caller is told of a transcript that cannot be used."""
-    code = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(error).__name__).strip("_")
+    code = code_of(error)
     if isinstance(error, TranscriptTooLarge):
         return TooLarge(str(error), code=code)
     if isinstance(error, UnknownFormat):

@@ -17,7 +17,7 @@ from detector.errors import DetectorError
 from models.errors import ModelError
 from service import tables, webhooks
 from service.destinations import Guard
-from service.errors import Gone, NotFound, ServiceError, Unavailable
+from service.errors import Gone, NotFound, Unavailable, code_of
 from service.house import House
 from service.queues import DurableQueue
 from service.records import Records
@@ -104,10 +104,10 @@ class Work:
         except (NotFound, Unavailable):
             raise
         except (DetectorError, ModelError) as error:
-            return self._fail(tenant_id, job_id, _code(error))
+            return self._fail(tenant_id, job_id, code_of(error))
         except Exception as error:  # whatever it was, the job must not be lost
             log.error("a job's try failed", extra={"error": type(error).__name__})
-            return self._put_off(tenant_id, job_id, number, _code(error))
+            return self._put_off(tenant_id, job_id, number, code_of(error))
 
     def _begin(
         self, tenant_id: str, job_id: str, number: int
@@ -272,11 +272,3 @@ class Work:
             if status == "waiting":
                 self.queue.deliver(tx, delivery_id, number=number + 1, wait_s=wait_s or 0.0)
         return "again" if status == "waiting" else status
-
-
-def _code(error: Exception) -> str:
-    """An error's kind as a code word, never what it says."""
-    if isinstance(error, ServiceError):
-        return error.code
-    name = type(error).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")

@@ -37,7 +37,7 @@ class EncoderConfig:
             everything. They are passed without storing activations; where all are frozen, each
             turn is read once for the whole run.
         precision: in which an encoder that is not trained reads, one of
-            training.export.PRECISIONS: what it is to serve in.
+            PRECISIONS: what it is to serve in.
         lora_rank: above 0, only low-rank updates of the other layers are trained (peft), and
             merged at the end.
         gradient_checkpointing: less memory for a third more time.
@@ -129,7 +129,15 @@ class TrainConfig:
 
 
 PRECISIONS = ("int8", "mixed", "weights8", "fp32")
-"""Those of training.export, named here so that reading a configuration loads no torch."""
+"""How the encoder's graph is stored and multiplied, fastest first.
+
+`int8`: weights (a scale a column), embeddings, and inputs (a scale a batch) in int8. `mixed`: the
+same, but the layers that suffer most as in `weights8`. `weights8`: weights and inputs in int8 with
+a scale for each 32 of them, embeddings in int8. `fp32`: as trained.
+Measured with MiniLM on 400 invented turns, cosine with fp32 (mean, least): int8 .989, .978;
+weights8 .9995, .9989. int8 takes 0.47 of the time of fp32, weights8 1.04, and both a quarter of
+the room (onnxruntime 1.32, AVX-512 VNNI). A scale a tensor for the weights gives .940: unusable.
+"""
 
 _AT_LEAST_ONE = (
     "encoder.max_tokens",

@@ -18,13 +18,11 @@ from pathlib import Path
 import typer
 
 from detector.codebook import Codebook, load_codebook
+from detector.report import RATINGS
 from detector.transcript import Cue, Role, Transcript, Turn
 
 ANNOMI_SETTING = "RUPTURE_ANNOMI"
 """Environment variable that names the folder, or the CSV file, of the AnnoMI release."""
-
-RATINGS = ("withdrawal", "confrontation", "resolution", "contribution")
-"""Session ratings of the 3RS, each 1..5."""
 
 
 class TrainingDataError(Exception):

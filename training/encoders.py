@@ -111,7 +111,7 @@ def open_reader(
     Args:
         model: whose encoder reads.
         spec: the network's contract.
-        precision: one of training.export.PRECISIONS.
+        precision: one of training.config.PRECISIONS.
     """
     from models.backends import open_graph
     from models.runtime import read_vectors

@@ -37,9 +37,9 @@ import numpy as np
 
 from detector.codebook import load_codebook
 from detector.episodes import stretches
+from detector.report import RATINGS
 from detector.scoring import FITTED
 from training import metrics, pairs
-from training.corpus import RATINGS
 from training.figures import N_RESAMPLES, Difference, Figure, Pairs, bootstrap, paired_bootstrap
 from training.floors import Scores
 from training.folds import fold_places

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from detector.codebook import PILLARS, load_codebook
 from detector.features import as_matrix
+from detector.report import RATINGS
 from detector.transcript import Role, Turn
-from training.corpus import RATINGS, LabelledSession, TrainingDataError
+from training.corpus import LabelledSession, TrainingDataError
 from training.rules import Example
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.network import RuptureModel
+from training.config import PRECISIONS
 
 ENCODER_INPUTS = ("ids", "mask", "own")
 SESSION_INPUTS = ("vectors", "roles", "features")
@@ -24,17 +25,6 @@ SERVED = ("labels", "markers", "strategies", "pillars", "intensity", "ratings")
 """Heads that the session's graph gives; the others only help training."""
 
 OPSET = 17
-
-PRECISIONS = ("int8", "mixed", "weights8", "fp32")
-"""How the encoder's graph is stored and multiplied, fastest first.
-
-`int8`: weights (a scale a column), embeddings, and inputs (a scale a batch) in int8. `mixed`: the
-same, but the layers that suffer most as in `weights8`. `weights8`: weights and inputs in int8 with
-a scale for each 32 of them, embeddings in int8. `fp32`: as trained.
-Measured with MiniLM on 400 invented turns, cosine with fp32 (mean, least): int8 .989, .978;
-weights8 .9995, .9989. int8 takes 0.47 of the time of fp32, weights8 1.04, and both a quarter of
-the room (onnxruntime 1.32, AVX-512 VNNI). A scale a tensor for the weights gives .940: unusable.
-"""
 
 _SENSITIVE = re.compile(r"(?<!attention)/output/dense|/lin2|/mlp/Wo")
 """The second layer of each feed-forward block, in BERT, DistilBERT and ModernBERT. Each layer

@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from detector.codebook import load_codebook
+from detector.report import RATINGS
 from detector.scoring import FITTED, own_logits, summary_row
 from detector.weights import Array, LinearModel
-from training.corpus import RATINGS
 from training.floors import Scores
 from training.predictions import FOLD_SEED, N_FOLDS
 from training.rules import Example, FitConfig, FittedRules, fit_rules, fold_of

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from detector.network import session_inputs
+from training.config import PRECISIONS
 from training.corpus import TrainingDataError
-from training.export import PRECISIONS, export_graphs, write_encoder
+from training.export import export_graphs, write_encoder
 from training.folds import fold_places
 from training.pairs import precisions
 from training.predictions import LABELS, N_FOLDS, could_show, read_predictions
@@ -50,7 +51,7 @@ def quantisation_cost(run: Path, examples: Sequence[Example], precision: str) ->
     Args:
         run: a training run's folder, with its folds.
         examples: the real sessions, in the order of `load_annomi`.
-        precision: one of training.export.PRECISIONS.
+        precision: one of training.config.PRECISIONS.
 
     Raises: TrainingDataError: a fold's network is missing, or the predictions are.
     """

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from detector.codebook import PILLARS, load_codebook
+from detector.report import RATINGS
 from detector.scoring import FITTED, sigmoid
 from detector.transcript import Role
 from detector.weights import Array
-from training.corpus import RATINGS, TrainingDataError
+from training.corpus import TrainingDataError
 from training.rules import Example
 
 FILE = "predictions.safetensors"

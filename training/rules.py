@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from detector.features import ReadSession, as_matrix, read_session
 from detector.markers import MarkerRules
+from detector.report import RATINGS
 from detector.scoring import FITTED, ROLE_OF, context_rows, own_logits, sigmoid, summary_row
 from detector.weights import Array, LinearModel
-from training.corpus import RATINGS, LabelledSession
+from training.corpus import LabelledSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.sealing import write_whole
 from training.config import ConfigError, TrainConfig, as_toml, flat, read_config
 
 
@@ -35,7 +36,7 @@ class Run:
             has_begun = written.exists() and any(path.is_dir() for path in folder.iterdir())
             if not has_begun:
                 (folder / "environment.json").unlink(missing_ok=True)
-                replace_text(written, as_toml(config))
+                write_whole(written, as_toml(config))
             elif not resume:
                 raise ConfigError(str(folder), "holds a run: --resume it, or name another folder")
             hold_same(flat(read_config(written)), flat(config), "the run in this folder")
@@ -72,13 +73,6 @@ def wait_for_all() -> None:
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def hold_same(found: Mapping[str, Any], needed: Mapping[str, Any], whose: str) -> None:

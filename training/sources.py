@@ -21,9 +21,9 @@ from typing import Any
 
 from detector.codebook import PILLARS
 from detector.errors import TranscriptError
+from detector.report import RATINGS
 from detector.transcript import Cue, Role, Transcript
 from training.corpus import (
-    RATINGS,
     CueLabel,
     LabelledSession,
     TrainingDataError,

@@ -26,9 +26,11 @@ from rich.console import Console
 from rich.progress import track
 
 from detector.codebook import PILLARS, load_codebook
+from detector.report import RATINGS
+from models.sealing import write_whole
 from models.spec import ModelSpec
 from training.config import ConfigError, TrainConfig, read_config
-from training.corpus import RATINGS, told
+from training.corpus import told
 from training.examples import (
     BEHAVIOUR,
     LABELS,
@@ -36,7 +38,7 @@ from training.examples import (
     marker_columns,
     strategy_columns,
 )
-from training.run import Run, hold_same, is_main, replace_text
+from training.run import Run, hold_same, is_main
 from training.sets import Data, hold_labels, read_data
 
 if TYPE_CHECKING:
@@ -303,7 +305,7 @@ def _note_environment(run: Run, base: "Base", data: Data) -> None:
         return
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     about = {**now, **versions, "python": platform.python_version()}
-    replace_text(path, json.dumps(about, indent=1) + "\n")
+    write_whole(path, json.dumps(about, indent=1) + "\n")
 
 
 @told()

@@ -9,15 +9,8 @@ import pytest
 
 from detector.features import ReadSession, as_matrix, read_session
 from detector.markers import MarkerRules
-from detector.network import (
-    NETWORK_LABELS,
-    RATINGS,
-    NetworkReader,
-    check,
-    moving_words,
-    session_inputs,
-)
-from detector.report import Span
+from detector.network import NETWORK_LABELS, NetworkReader, check, moving_words, session_inputs
+from detector.report import RATINGS, Span
 from models import IncompatibleCheckpoint, load_checkpoint
 from models.runtime import Prediction, WordEffect
 from models.spec import ModelSpec

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector import Detector, Report, Role, UnknownRole, read_transcript
-from detector.pipeline import ATTENDANCE, LIMITS, code_version
-from detector.report import CLIENT_LABELS, LABELS, THERAPIST_LABELS
+from detector.pipeline import LIMITS, code_version
+from detector.report import ATTENDANCE, CLIENT_LABELS, LABELS, THERAPIST_LABELS
 from models import UnknownCheckpoint, registry
 
 

@@ -83,10 +83,11 @@ def test_a_label_that_fits_two_speakers_is_refused() -> None:
     assert "fits several" in refused(dialogue("sam", "Sam"), therapist="SAM").reason
 
 
-def test_a_label_that_is_not_in_the_file_is_refused_with_the_speakers_found() -> None:
-    error = refused(dialogue(), {"Rivera": Role.THERAPIST})
-    assert error.speakers == ("A", "B")
-    assert "'Rivera'" in error.reason
+def test_a_label_that_is_not_in_the_file_is_refused_by_its_place_with_the_speakers_found() -> None:
+    error = refused(dialogue(), {"A": Role.CLIENT, "Rivera": Role.THERAPIST})
+    assert str(error) == "name 2 of the roles is no speaker's; speakers found: A, B"
+    error = refused(dialogue(), therapist="Rivera")
+    assert str(error) == "the therapist's name is no speaker's; speakers found: A, B"
 
 
 def test_a_map_and_a_therapist_that_disagree_are_refused() -> None:

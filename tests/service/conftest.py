@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from detector import Detector, read_transcript
+from detector import Detector, Transcript, read_transcript
 from service import oidc, store, tables
 from service.app import create_app
 from service.auth import make_tenant
@@ -41,11 +41,14 @@ from service.house import House, open_house
 from service.keys import Secret
 from service.oidc import Person
 from service.oidc_provider import OidcSettings, Provider
+from service.pseudonyms import ExportKey, HeldApart, Pseudonymised, pseudonymise
 from service.queues import DurableQueue, make_tables
 from service.records import Records, Upload
 from service.scopes import Role
 from service.settings import Settings
 from service.store import Store
+from service.tags import KnownNames
+from service.trajectory import Scored, SessionPoint
 from service.vault import Kind
 from service.vault import Place as Sealed
 from service.work import Work
@@ -831,3 +834,95 @@ def either_clinic(place: Place, canary_report: dict[str, Any]) -> Clinic:
     """On each of the two databases."""
     assert isinstance(place.house.clock, Clock)
     return Clinic(place.house, place.house.clock, Told(), canary_report)
+
+
+class Receiver(ThreadingHTTPServer):
+    """A platform's endpoint: keeps the headers and the body of what came, answers with `status`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        receiver, self.status = self, 204
+        self.came: list[tuple[dict[str, str], bytes]] = []
+
+        class Answering(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.came.append((dict(self.headers.items()), body))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def ids(self) -> list[str]:
+        """Those of the messages that came."""
+        return [headers["webhook-id"] for headers, _ in self.came]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    one = Receiver()
+    yield one
+    one.shutdown()
+    one.server_close()
+
+
+@pytest.fixture(scope="session")
+def export() -> Callable[..., tuple[Pseudonymised, HeldApart]]:
+    """A transcript without its names: `export(transcript, client=("Ana Roe",), …)`."""
+    about: Any = {"client": "7", "session": "s", "key": ExportKey(bytes(range(32)))}
+
+    def made(transcript: Transcript, **known: Any) -> tuple[Pseudonymised, HeldApart]:
+        return pseudonymise(transcript, **about, known=KnownNames(**known))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def texts(make_transcript: Any, export: Any) -> Callable[..., list[str]]:
+    """What becomes of the `T: …` and `C: …` lines of a session."""
+
+    def made(*lines: str, **known: Any) -> list[str]:
+        return [cue.text for cue in export(make_transcript(*lines), **known)[0].transcript.cues]
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def said(texts: Any) -> Callable[..., str]:
+    """What becomes of one line of the client's, in a session with ordinary capitals."""
+    return lambda line, **known: str(
+        texts(f"C: {line}", "T: Mm. That is a lot to carry.", **known)[0]
+    )
+
+
+@pytest.fixture(scope="session")
+def scored() -> Callable[..., Scored]:
+    """What a report says of a session, for its trajectory: `scored(4.0, n_moments=3, …)`."""
+
+    def made(withdrawal: float | None = 2.0, **changed: Any) -> Scored:
+        plain = {"confrontation": 1.5, "resolution": 3.0, "contribution": 1.0, "n_moments": 2}
+        strains = {"goal_strain": 0.1, "task_strain": 0.2, "bond_strain": 0.3, "n_unrepaired": 1}
+        by = {"checkpoint": "rules-1", "checkpoint_sha256": "a" * 64, "codebook": "1.1"}
+        given: Any = {"withdrawal": withdrawal, **plain, **strains, **by, **changed}
+        return Scored(**given)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def point(scored: Callable[..., Scored]) -> Callable[..., SessionPoint]:
+    """A scored session; its day is its number's in January, in weeks, where it has one."""
+
+    def made(number: int | None, withdrawal: float | None = 2.0, **changed: Any) -> SessionPoint:
+        day = None if number is None else date(2026, 1, 1) + timedelta(weeks=number)
+        held = {"day": day, "attendance": "attended", "scored": scored(withdrawal)}
+        return SessionPoint(f"s-{number}", number, **{**held, **changed})
+
+    return made

@@ -3,15 +3,13 @@
 import json
 import threading
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import pytest
 
-from detector.pipeline import ATTENDANCE
 from service import reports_api as routes
 from service import tables, uploads
-from service.schemas import Attendance
 
 Make = Callable[..., dict[str, Any]]
 VTT = (
@@ -146,10 +144,6 @@ def test_who_may_only_hand_in_waits_for_no_report(api: Any, make_session: Make) 
     again = writer.post("/v1/sessions", json=make_session(), headers={**key, "prefer": "wait=5"})
     assert (again.status_code, again.json()["status"]) == (202, "done")
     assert "turns" not in again.json()
-
-
-def test_the_attendances_are_those_of_the_detector() -> None:
-    assert get_args(Attendance) == ATTENDANCE
 
 
 # -- idempotency ---------------------------------------------------------------------------------

@@ -1,13 +1,11 @@
 """What is deployed, and what is written about it, are what the code is."""
 
 import base64
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -326,39 +324,9 @@ def test_capacity_claims_nothing_that_was_not_measured() -> None:
 # -- docs/api.md -------------------------------------------------------------------------------
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Where the walk's webhook goes."""
-
-    def __init__(self) -> None:
-        self.came: list[tuple[dict[str, str], bytes]] = []
-        super().__init__(("127.0.0.1", 0), _Answering)
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-
-class _Answering(http.server.BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.came.append((dict(self.headers.items()), body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.shutdown()
-    one.server_close()
-
-
 @pytest.mark.skipif(shutil.which("curl") is None, reason="NOT TESTED: no curl")
 def test_the_walk_through_the_api_goes_as_it_is_pasted(
-    served: Any, receiver: Receiver, tmp_path: Path
+    served: Any, receiver: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "examples").mkdir()
     shutil.copy(ROOT / "examples" / "session.vtt", tmp_path / "examples")
@@ -370,7 +338,7 @@ def test_the_walk_through_the_api_goes_as_it_is_pasted(
             "PATH": os.environ["PATH"],
             "RUPTURE_URL": served.url,
             "RUPTURE_KEY": served.key,
-            "HOOK_URL": f"http://127.0.0.1:{receiver.server_port}/hook",
+            "HOOK_URL": receiver.url,
         },
         capture_output=True,
         text=True,

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from detector import Detector, Role, read_transcript
+from detector.report import RATINGS
 from service.errors import Invalid, NotPermitted
-from service.fhir import RATINGS, REPORT_SCHEMA, SessionFacts, bundle
+from service.fhir import REPORT_SCHEMA, BundleFacts, bundle
 from service.policy import PART2_NOTICE
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "session.vtt"
 CANARY = "zyxcanary"
 AT = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
-FACTS = SessionFacts(
+FACTS = BundleFacts(
     session_id="s-1",
     analysed_at=AT,
     client_ref="c-77",
@@ -103,11 +104,11 @@ def valid(made: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "about",
-    [FACTS, PART2, CONFIRMED, SessionFacts("s", AT)],
+    [FACTS, PART2, CONFIRMED, BundleFacts("s", AT)],
     ids=["all known", "part 2", "confirmed", "nothing known"],
 )
 def test_a_bundle_is_valid_r4b_and_its_validation_changes_nothing(
-    report: dict[str, Any], about: SessionFacts
+    report: dict[str, Any], about: BundleFacts
 ) -> None:
     valid(bundle(report, about))
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_network
 from typing import Any
 
@@ -263,37 +262,6 @@ def test_a_detector_is_loaded_once_for_many_at_once(
 # A delivery
 
 
-class Receiver(HTTPServer):
-    """A platform's endpoint: keeps the ids that came, answers with `status`."""
-
-    def __init__(self) -> None:
-        receiver = self
-        self.status, self.ids, self.bodies = 204, list[str](), list[Any]()
-
-        class Answering(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.ids.append(self.headers["webhook-id"])
-                receiver.bodies.append(json.loads(body))
-                self.send_response(receiver.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        super().__init__(("127.0.0.1", 0), Answering)
-        self.url = f"http://127.0.0.1:{self.server_port}/hook"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
 def settings(settings: Any) -> Any:
     """Webhooks may go to this machine."""
@@ -313,18 +281,18 @@ def delivery(place: Any, work: Work, actor: Actor, url: str, data: bytes = b"") 
 
 
 def test_a_message_arrives_once_under_its_own_id(
-    place: Any, work: Work, actor: Actor, receiver: Receiver
+    place: Any, work: Work, actor: Actor, receiver: Any
 ) -> None:
     id_ = delivery(place, work, actor, receiver.url)
     assert [work.deliver("ten_a", id_) for _ in range(2)] == ["delivered", "gone"]
     assert receiver.ids == [id_]
-    assert receiver.bodies[0]["data"]["status"] == "done"
+    assert json.loads(receiver.came[0][1])["data"]["status"] == "done"
     told = place.row(tables.deliveries, id_)
     assert (told["status"], told["n_attempts"], told["last_reason"]) == ("delivered", 1, "ok")
 
 
 def test_a_message_that_does_not_arrive_is_tried_ten_times_and_given_up(
-    place: Any, work: Work, actor: Actor, receiver: Receiver
+    place: Any, work: Work, actor: Actor, receiver: Any
 ) -> None:
     receiver.status = 500
     id_ = delivery(place, work, actor, receiver.url)
@@ -339,7 +307,7 @@ def test_a_message_that_does_not_arrive_is_tried_ten_times_and_given_up(
 
 
 def test_an_attempt_that_is_made_twice_is_noted_once(
-    place: Any, work: Work, actor: Actor, receiver: Receiver
+    place: Any, work: Work, actor: Actor, receiver: Any
 ) -> None:
     receiver.status = 500
     id_ = delivery(place, work, actor, receiver.url)
@@ -348,7 +316,7 @@ def test_an_attempt_that_is_made_twice_is_noted_once(
 
 
 def test_a_receiver_that_says_gone_gets_nothing_more(
-    place: Any, work: Work, actor: Actor, receiver: Receiver
+    place: Any, work: Work, actor: Actor, receiver: Any
 ) -> None:
     receiver.status = 410
     id_ = delivery(place, work, actor, receiver.url)
@@ -360,7 +328,7 @@ def test_a_receiver_that_says_gone_gets_nothing_more(
 
 
 def test_a_message_to_a_webhook_that_was_removed_ends(
-    place: Any, work: Work, actor: Actor, receiver: Receiver
+    place: Any, work: Work, actor: Actor, receiver: Any
 ) -> None:
     id_ = delivery(place, work, actor, receiver.url)
     hook_id = place.rows(tables.webhooks)[0]["id"]
@@ -389,7 +357,7 @@ def test_an_attempt_that_breaks_in_our_own_code_is_counted(
 
 
 def test_a_message_says_whose_fault_it_was(
-    place: Any, work: Work, actor: Actor, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    place: Any, work: Work, actor: Actor, receiver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.records.register(actor, receiver.url, EVENTS)
     work.score("ten_a", place.job_of(place.hand_in(actor, b"no transcript"))["id"])
@@ -399,7 +367,7 @@ def test_a_message_says_whose_fault_it_was(
         work.score("ten_a", job_id, number)
     for told in place.rows(tables.deliveries):
         work.deliver("ten_a", told["id"])
-    assert [one["data"]["status"] for one in receiver.bodies] == ["failed", "dead"]
+    assert [json.loads(body)["data"]["status"] for _, body in receiver.came] == ["failed", "dead"]
 
 
 # Turns
@@ -481,7 +449,7 @@ def states(place: Any) -> dict[str, str]:
 
 
 def test_a_worker_scores_delivers_and_leaves_no_word_in_the_queue(
-    place: Any, actor: Actor, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    place: Any, actor: Actor, receiver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_work, "RETRY_S", (0.1,))
     place.records.register(actor, receiver.url, EVENTS)

@@ -24,8 +24,8 @@ from service.limits import (
     BodyLimits,
     Caller,
     MemoryBuckets,
-    Policy,
     RateLimit,
+    RatePolicy,
     caller_of,
 )
 
@@ -304,7 +304,7 @@ def test_a_sender_who_leaves_is_no_refusal() -> None:
 
 
 def limited(
-    *policies: Policy, clock: Clock | None = None, who: Callable[[], Caller] | None = None
+    *policies: RatePolicy, clock: Clock | None = None, who: Callable[[], Caller] | None = None
 ) -> ASGIApp:
     """The echo behind these policies, asked by one tenant unless `who` says otherwise."""
     one = Caller("tenant-1", "key-1")
@@ -317,7 +317,7 @@ def limited(
 
 def test_requests_beyond_the_quota_are_refused_with_the_seconds_to_wait() -> None:
     clock = Clock()
-    app = limited(Policy("key", "key", 3), clock=clock)
+    app = limited(RatePolicy("key", "key", 3), clock=clock)
     answers = calls(app, [("GET", "/read", {})] * 4)
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     refused(answers[3], 429, "too_many_requests")
@@ -329,7 +329,7 @@ def test_requests_beyond_the_quota_are_refused_with_the_seconds_to_wait() -> Non
 
 
 def test_the_fields_are_those_of_the_draft() -> None:
-    app = limited(Policy("key", "key", 4), Policy("bytes", "key", 1000, 10, in_bytes=True))
+    app = limited(RatePolicy("key", "key", 4), RatePolicy("bytes", "key", 1000, 10, in_bytes=True))
     first, second = calls(app, [("GET", "/read", {}), ("POST", "/raw", {"content": b"x" * 100})])
     stated = '"key";q=4;w=60, "bytes";q=1000;w=10;qu="content-bytes"'
     assert first.headers["ratelimit-policy"] == second.headers["ratelimit-policy"] == stated
@@ -338,25 +338,25 @@ def test_the_fields_are_those_of_the_draft() -> None:
 
 
 def test_a_refusal_has_the_fields_too_and_they_agree_with_retry_after() -> None:
-    answer = calls(limited(Policy("key", "key", 1)), [("GET", "/read", {})] * 2)[1]
+    answer = calls(limited(RatePolicy("key", "key", 1)), [("GET", "/read", {})] * 2)[1]
     assert answer.headers["ratelimit"] == '"key";r=0;t=60'
     assert answer.headers["retry-after"] == "60"
 
 
 def test_what_is_refused_costs_nothing() -> None:
     clock = Clock()
-    app = limited(Policy("key", "key", 2), clock=clock)
+    app = limited(RatePolicy("key", "key", 2), clock=clock)
     calls(app, [("GET", "/read", {})] * 50)
     clock.now += 30
     assert call(app, "GET", "/read").status_code == 200
 
 
 def test_where_one_bucket_is_empty_nothing_is_taken_from_the_others() -> None:
-    async def draws() -> dict[Policy, float]:
+    async def draws() -> dict[RatePolicy, float]:
         buckets, many, few = (
             MemoryBuckets(clock=Clock()),
-            Policy("a", "key", 9),
-            Policy("b", "key", 1),
+            RatePolicy("a", "key", 9),
+            RatePolicy("b", "key", 1),
         )
         for _ in range(3):
             _, left = await buckets.draw(Caller("t", "k"), {many: 1, few: 1})
@@ -368,14 +368,16 @@ def test_where_one_bucket_is_empty_nothing_is_taken_from_the_others() -> None:
 
 def test_tenants_and_keys_have_buckets_of_their_own() -> None:
     callers = iter([Caller("a", "1"), Caller("a", "2"), Caller("a", "1"), Caller("b", "3")])
-    app = limited(Policy("tenant", "tenant", 2), Policy("key", "key", 2), who=lambda: next(callers))
+    app = limited(
+        RatePolicy("tenant", "tenant", 2), RatePolicy("key", "key", 2), who=lambda: next(callers)
+    )
     answers = calls(app, [("GET", "/read", {})] * 4)
     assert [answer.status_code for answer in answers] == [200, 200, 429, 200]
 
 
 def test_bytes_are_counted_with_a_stated_length_and_without() -> None:
     for content in (b"x" * 900, pieces(500, 400)):
-        app = limited(Policy("bytes", "key", 1000, in_bytes=True))
+        app = limited(RatePolicy("bytes", "key", 1000, in_bytes=True))
         answers = calls(
             app,
             [
@@ -392,7 +394,7 @@ def test_bytes_are_counted_with_a_stated_length_and_without() -> None:
 
 def test_a_body_larger_than_the_whole_quota_passes_once_and_is_paid_off_later() -> None:
     clock = Clock()
-    app = limited(Policy("bytes", "key", 100, in_bytes=True), clock=clock)
+    app = limited(RatePolicy("bytes", "key", 100, in_bytes=True), clock=clock)
     large = ("POST", "/raw", {"content": b"x" * 1000})
     assert [answer.status_code for answer in calls(app, [large, large])] == [200, 429]
     clock.now += 540
@@ -402,20 +404,20 @@ def test_a_body_larger_than_the_whole_quota_passes_once_and_is_paid_off_later() 
 
 
 def test_an_empty_body_that_is_announced_in_chunks_is_charged_nothing() -> None:
-    app = limited(Policy("bytes", "key", 100, in_bytes=True))
+    app = limited(RatePolicy("bytes", "key", 100, in_bytes=True))
     answer = call(app, "POST", "/raw", content=pieces(0))
     assert answer.headers["ratelimit"] == '"bytes";r=100;t=0'
 
 
 def test_whether_the_process_lives_may_be_asked_without_end() -> None:
-    app = limited(Policy("key", "key", 1))
+    app = limited(RatePolicy("key", "key", 1))
     answers = calls(app, [("GET", "/livez", {})] * 5)
     assert {answer.status_code for answer in answers} == {200}
     assert "ratelimit" not in answers[0].headers
 
 
 def test_a_caller_refused_under_his_upload_reads_the_answer() -> None:
-    inner = limited(Policy("key", "key", 1))
+    inner = limited(RatePolicy("key", "key", 1))
     with served(BodyLimit(inner)) as port:
         answers = [
             asked(port, head(2 * 1024 * KIB, b"Connection: close"), b"x" * 2 * 1024 * KIB)[0]
@@ -437,7 +439,7 @@ def test_ever_new_callers_leave_no_more_buckets_than_are_allowed() -> None:
 
 def test_the_bucket_that_is_forgotten_is_the_one_idle_longest() -> None:
     async def draws() -> list[bool]:
-        buckets, policy = MemoryBuckets(most=2, clock=Clock()), Policy("a", "address", 1)
+        buckets, policy = MemoryBuckets(most=2, clock=Clock()), RatePolicy("a", "address", 1)
         names = ["busy", "idle", "busy", "new", "busy", "idle"]
         return [(await buckets.draw(Caller(address=who), {policy: 1}))[0] for who in names]
 
@@ -450,7 +452,7 @@ def test_over_any_time_no_more_is_let_through_than_quota_and_growth(
     steps: list[tuple[float, int]],
 ) -> None:
     async def through() -> None:
-        clock, policy = Clock(), Policy("bytes", "key", 100, 10, in_bytes=True)
+        clock, policy = Clock(), RatePolicy("bytes", "key", 100, 10, in_bytes=True)
         buckets, total, last = MemoryBuckets(clock=clock), 0, 0
         for pause_s, cost in steps:
             clock.now += pause_s

@@ -5,36 +5,6 @@ from typing import Any
 
 import pytest
 
-from detector.transcript import Cue, Role, Transcript
-from service.pseudonyms import ExportKey, HeldApart, Pseudonymised, pseudonymise
-from service.tags import KnownNames
-
-KEY = ExportKey(bytes(range(32)))
-ROLES = {"T": Role.THERAPIST, "C": Role.CLIENT, "O": Role.OTHER}
-
-
-def session(*lines: str) -> Transcript:
-    parted = [line.split(": ", 1) for line in lines]
-    cues = (
-        Cue(str(n), who, text, role=ROLES.get(who, Role.UNKNOWN))
-        for n, (who, text) in enumerate(parted)
-    )
-    return Transcript("test", tuple(cues))
-
-
-def export(transcript: Transcript, **known: Any) -> tuple[Pseudonymised, HeldApart]:
-    names = KnownNames(**known)
-    return pseudonymise(transcript, client="7", session="s", key=KEY, known=names)
-
-
-def texts(*lines: str, **known: Any) -> list[str]:
-    return [cue.text for cue in export(session(*lines), **known)[0].transcript.cues]
-
-
-def said(line: str, **known: Any) -> str:
-    """What becomes of one line of the client's, in a session with ordinary capitals."""
-    return texts(f"C: {line}", "T: Mm. That is a lot to carry.", **known)[0]
-
 
 @pytest.mark.parametrize(
     ("line", "kind"),
@@ -55,7 +25,7 @@ def said(line: str, **known: Any) -> str:
         ("I work for <Brightwell> now.", "NAME"),
     ],
 )
-def test_a_name_becomes_a_tag(line: str, kind: str) -> None:
+def test_a_name_becomes_a_tag(line: str, kind: str, said: Any) -> None:
     expected = re.sub(r"<.*>", f"[{kind}_1]", line)
     assert said(line.replace("<", "").replace(">", "")) == expected
 
@@ -77,21 +47,21 @@ def test_a_name_becomes_a_tag(line: str, kind: str) -> None:
         "Hello, doctor. Thank you, nurse.",
     ],
 )
-def test_plain_speech_stays_as_it_is(line: str) -> None:
+def test_plain_speech_stays_as_it_is(line: str, said: Any) -> None:
     assert said(line) == line
 
 
-def test_capitals_at_the_head_of_a_sentence_make_no_name() -> None:
+def test_capitals_at_the_head_of_a_sentence_make_no_name(said: Any) -> None:
     assert said("Nevertheless it hurts. Loneliness does.") == (
         "Nevertheless it hurts. Loneliness does."
     )
 
 
-def test_a_name_that_is_known_from_inside_a_sentence_is_found_at_its_head() -> None:
+def test_a_name_that_is_known_from_inside_a_sentence_is_found_at_its_head(said: Any) -> None:
     assert said("I saw Xiomara. Xiomara left.") == "I saw [NAME_1]. [NAME_1] left."
 
 
-def test_names_are_found_where_recognisers_write_no_capitals() -> None:
+def test_names_are_found_where_recognisers_write_no_capitals(texts: Any) -> None:
     lines = (
         "T: hi maria how was the week",
         "C: my brother gareth rang and my cousin xolani said you should hear doctor rivera",
@@ -106,12 +76,12 @@ def test_names_are_found_where_recognisers_write_no_capitals() -> None:
     ]
 
 
-def test_names_are_found_where_all_is_written_great() -> None:
+def test_names_are_found_where_all_is_written_great(texts: Any) -> None:
     lines = ("T: WHAT DID GARETH SAY", "C: HE TOLD MARIA ON MARCH 3RD")
     assert texts(*lines) == ["WHAT DID [PERSON_1] SAY", "HE TOLD [PERSON_2] ON [DATE_1]"]
 
 
-def test_capitals_tell_more_where_sentences_begin_without() -> None:
+def test_capitals_tell_more_where_sentences_begin_without(texts: Any) -> None:
     assert texts("T: so then to Ilkay", "C: no", "T: okay", "C: Ilkay did, yes") == [
         "so then to [NAME_1]",
         "no",
@@ -120,8 +90,12 @@ def test_capitals_tell_more_where_sentences_begin_without() -> None:
     ]
 
 
-def test_a_known_name_that_is_a_word_is_left_and_told_where_nothing_shows_it() -> None:
-    transcript = session("C: grace said no and i will", "T: hi grace", "C: by the grace of it")
+def test_a_known_name_that_is_a_word_is_left_and_told_where_nothing_shows_it(
+    make_transcript: Any, export: Any
+) -> None:
+    transcript = make_transcript(
+        "C: grace said no and i will", "T: hi grace", "C: by the grace of it"
+    )
     got, held = export(transcript, client=("Grace",))
     assert [cue.text for cue in got.transcript.cues] == [
         "grace said no and i will",
@@ -132,16 +106,16 @@ def test_a_known_name_that_is_a_word_is_left_and_told_where_nothing_shows_it() -
     assert [(one.turn_index, one.start) for one in held.doubtful] == [(0, 0), (2, 7)]
 
 
-def test_a_client_who_is_called_like_a_month_is_found_by_the_capital() -> None:
+def test_a_client_who_is_called_like_a_month_is_found_by_the_capital(said: Any) -> None:
     assert said("So April, I mean.", client=("April Roe",)) == "So [CLIENT], I mean."
 
 
-def test_a_vocative_tells_who_is_meant_where_nobody_said_it() -> None:
+def test_a_vocative_tells_who_is_meant_where_nobody_said_it(texts: Any) -> None:
     assert texts("T: Hi Maria, how was it?", "C: Dr. Rivera, you don't listen.") == [
         "Hi [CLIENT], how was it?",
         "[THERAPIST], you don't listen.",
     ]
 
 
-def test_a_name_that_is_lamented_is_not_the_therapist() -> None:
+def test_a_name_that_is_lamented_is_not_the_therapist(said: Any) -> None:
     assert said("Gareth, he never listens.").startswith("[PERSON_1], he")

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -101,37 +100,6 @@ PLACES = (
     "message sent",
     "message noted",
 )
-
-
-class Receiver(ThreadingHTTPServer):
-    """A platform's endpoint: keeps the ids that came."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        receiver, self.ids = self, list[str]()
-
-        class Answering(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.ids.append(self.headers["webhook-id"])
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        super().__init__(("127.0.0.1", 0), Answering)
-        self.url = f"http://127.0.0.1:{self.server_port}/hook"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -234,7 +202,7 @@ def expect_each_once(place: Any, n: int, n_hooks: int = 1) -> None:
 def test_a_worker_killed_at_any_place_is_made_up_for_by_another(
     place: Any,
     start: Start,
-    receiver: Receiver,
+    receiver: Any,
     monkeypatch: pytest.MonkeyPatch,
     where: str,
 ) -> None:
@@ -326,7 +294,7 @@ def test_two_workers_share_the_work(place: Any, start: Start) -> None:
 
 @on_postgresql
 def test_a_database_that_goes_away_and_comes_back_loses_nothing(
-    place: Any, start: Start, receiver: Receiver, postgres: Any
+    place: Any, start: Start, receiver: Any, postgres: Any
 ) -> None:
     actor = place.tenant()
     place.records.register(actor, receiver.url, ["session.completed"])
@@ -371,7 +339,7 @@ def n_sessions(place: Any) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_many_kills_at_random_under_load_lose_and_double_nothing(
-    place: Any, start: Start, receiver: Receiver
+    place: Any, start: Start, receiver: Any
 ) -> None:
     n_kills = int(os.environ.get("RUPTURE_KILLS", "20"))
     drawn, actors = random.Random(7), [place.tenant("ten_a"), place.tenant("ten_b")]

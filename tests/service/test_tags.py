@@ -3,42 +3,15 @@
 from typing import Any
 
 from detector.transcript import Cue, Role, Transcript
-from service.pseudonyms import ExportKey, HeldApart, Pseudonymised, pseudonymise
-from service.tags import KnownNames, Tags, kind_of
-
-KEY = ExportKey(bytes(range(32)))
-ROLES = {"T": Role.THERAPIST, "C": Role.CLIENT, "O": Role.OTHER}
+from service.tags import Tags, kind_of
 
 
-def session(*lines: str) -> Transcript:
-    parted = [line.split(": ", 1) for line in lines]
-    cues = (
-        Cue(str(n), who, text, role=ROLES.get(who, Role.UNKNOWN))
-        for n, (who, text) in enumerate(parted)
-    )
-    return Transcript("test", tuple(cues))
-
-
-def export(transcript: Transcript, **known: Any) -> tuple[Pseudonymised, HeldApart]:
-    names = KnownNames(**known)
-    return pseudonymise(transcript, client="7", session="s", key=KEY, known=names)
-
-
-def texts(*lines: str, **known: Any) -> list[str]:
-    return [cue.text for cue in export(session(*lines), **known)[0].transcript.cues]
-
-
-def said(line: str, **known: Any) -> str:
-    """What becomes of one line of the client's, in a session with ordinary capitals."""
-    return texts(f"C: {line}", "T: Mm. That is a lot to carry.", **known)[0]
-
-
-def test_who_is_addressed_stays_without_the_name() -> None:
+def test_who_is_addressed_stays_without_the_name(texts: Any) -> None:
     lines = ("C: Dr. Rivera, you don't listen.", "T: I hear that.")
     assert texts(*lines, therapist=("Dr. Ana Rivera",))[0] == "[THERAPIST], you don't listen."
 
 
-def test_one_person_has_one_tag_all_through() -> None:
+def test_one_person_has_one_tag_all_through(texts: Any) -> None:
     lines = (
         "C: My brother Gareth Pryce came.",
         "T: So Gareth came?",
@@ -53,17 +26,17 @@ def test_one_person_has_one_tag_all_through() -> None:
     ]
 
 
-def test_a_brother_with_the_clients_family_name_is_another_person() -> None:
+def test_a_brother_with_the_clients_family_name_is_another_person(said: Any) -> None:
     text = said("Leo Rivera rang. I said, Ana is here.", client=("Ana Rivera",))
     assert text == "[PERSON_1] rang. I said, [CLIENT] is here."
 
 
-def test_a_name_that_client_and_therapist_share_tells_neither() -> None:
+def test_a_name_that_client_and_therapist_share_tells_neither(said: Any) -> None:
     text = said("So Anna was there.", client=("Anna Roe",), therapist=("Anna Coe",))
     assert text == "So [PERSON_1] was there."
 
 
-def test_speaker_labels_become_roles_and_their_names_are_found_in_the_text() -> None:
+def test_speaker_labels_become_roles_and_their_names_are_found_in_the_text(export: Any) -> None:
     transcript = Transcript(
         "test",
         (
@@ -84,24 +57,28 @@ def test_speaker_labels_become_roles_and_their_names_are_found_in_the_text() -> 
     ]
 
 
-def test_labels_that_name_nobody_take_no_words_from_the_text() -> None:
+def test_labels_that_name_nobody_take_no_words_from_the_text(texts: Any) -> None:
     lines = ("Speaker 1: A client is a speaker too.", "Speaker 2: See, I am a guest.")
     assert texts(*lines) == ["A client is a speaker too.", "See, I am a guest."]
 
 
-def test_two_labels_of_one_client_stay_two_so_that_turns_stay_as_they_are() -> None:
-    transcript = session("A: One.", "B: Two.").with_roles({"A": Role.CLIENT, "B": Role.CLIENT})
+def test_two_labels_of_one_client_stay_two_so_that_turns_stay_as_they_are(
+    make_transcript: Any, export: Any
+) -> None:
+    transcript = make_transcript("A: One.", "B: Two.").with_roles(
+        {"A": Role.CLIENT, "B": Role.CLIENT}
+    )
     got = export(transcript)[0].transcript
     assert got.speakers == ("[CLIENT]", "[CLIENT_2]")
     assert len(got.turns) == 2
 
 
-def test_the_same_number_has_the_same_tag_however_it_is_written() -> None:
+def test_the_same_number_has_the_same_tag_however_it_is_written(said: Any) -> None:
     text = said("It is 555-123-4567. No, (555) 123 4567. Or 555-123-9999.")
     assert text == "It is [PHONE_1]. No, [PHONE_1]. Or [PHONE_2]."
 
 
-def test_tags_that_were_there_before_stay_and_new_ones_count_on() -> None:
+def test_tags_that_were_there_before_stay_and_new_ones_count_on(said: Any) -> None:
     assert said("[PERSON_4] and Gareth and [CLIENT] came.") == (
         "[PERSON_4] and [PERSON_5] and [CLIENT] came."
     )

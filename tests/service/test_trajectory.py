@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from service.errors import Invalid
 from service.trajectory import (
-    ATTENDANCE,
     MEASURES,
     MIN_BASELINE,
     Scored,
@@ -22,32 +21,6 @@ from service.trajectory import (
     trajectory,
 )
 from service.trajectory_csv import as_csv
-
-PLAIN = Scored(
-    withdrawal=2.0,
-    confrontation=1.5,
-    resolution=3.0,
-    contribution=1.0,
-    goal_strain=0.1,
-    task_strain=0.2,
-    bond_strain=0.3,
-    n_moments=2,
-    n_unrepaired=1,
-    checkpoint="rules-1",
-    checkpoint_sha256="a" * 64,
-    codebook="1.1",
-)
-
-
-def scored(withdrawal: float | None = 2.0, **changed: Any) -> Scored:
-    return dataclasses.replace(PLAIN, withdrawal=withdrawal, **changed)
-
-
-def point(number: int | None, withdrawal: float | None = 2.0, **changed: Any) -> SessionPoint:
-    """A scored session; its day is its number's in January, in weeks, where it has one."""
-    day = None if number is None else date.fromordinal(date(2026, 1, 1).toordinal() + 7 * number)
-    held = {"day": day, "attendance": "attended", "scored": scored(withdrawal)}
-    return SessionPoint(f"s-{number}", number, **{**held, **changed})
 
 
 def withdrawals(made: Trajectory) -> list[Any]:
@@ -66,7 +39,7 @@ def test_no_session_makes_an_empty_trajectory() -> None:
     assert json.loads(json.dumps(made.as_dict()))["points"] == []
 
 
-def test_one_session_is_shown_and_compared_with_nothing() -> None:
+def test_one_session_is_shown_and_compared_with_nothing(point: Any) -> None:
     [only] = trajectory([point(1)]).points
     assert set(only.changes) == set(MEASURES)
     for change in only.changes.values():
@@ -76,29 +49,29 @@ def test_one_session_is_shown_and_compared_with_nothing() -> None:
     assert (only.days_since_previous, only.is_break) == (None, False)
 
 
-def test_sessions_are_put_in_order_of_their_numbers() -> None:
+def test_sessions_are_put_in_order_of_their_numbers(point: Any) -> None:
     made = trajectory([point(3), point(1), point(2)])
     assert [one.session.number for one in made.points] == [1, 2, 3]
 
 
-def test_the_order_in_which_sessions_come_in_changes_nothing() -> None:
+def test_the_order_in_which_sessions_come_in_changes_nothing(point: Any) -> None:
     sessions = [point(n, 1.0 + n / 4) for n in range(1, 8)]
     assert trajectory(sessions[::-1]) == trajectory(sessions)
 
 
-def test_the_first_three_are_marked_by_their_numbers() -> None:
+def test_the_first_three_are_marked_by_their_numbers(point: Any) -> None:
     made = trajectory([point(n) for n in (2, 3, 4, 9)])
     assert [one.is_first_three for one in made.points] == [True, True, False, False]
 
 
-def test_a_baseline_is_the_mean_and_spread_of_the_sessions_before() -> None:
+def test_a_baseline_is_the_mean_and_spread_of_the_sessions_before(point: Any) -> None:
     made = trajectory([point(1, 1.0), point(2, 2.0), point(3, 3.0), point(4, 4.5)])
     change = withdrawals(made)[3]
     assert (change.mean, change.spread, change.difference) == (2.0, 1.0, 2.5)
     assert (change.n_earlier, change.reason) == (3, None)
 
 
-def test_there_is_no_baseline_below_three_earlier_sessions() -> None:
+def test_there_is_no_baseline_below_three_earlier_sessions(point: Any) -> None:
     made = trajectory([point(n, 1.0 + n / 2) for n in range(1, 6)])
     assert [one.reason for one in withdrawals(made)] == ["few_earlier"] * MIN_BASELINE + [None] * 2
     assert [one.n_earlier for one in withdrawals(made)] == [0, 1, 2, 3, 4]
@@ -107,7 +80,7 @@ def test_there_is_no_baseline_below_three_earlier_sessions() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(1, 5), min_size=5, max_size=9), st.floats(1, 5), st.integers(4, 8))
 def test_a_later_session_never_changes_an_earlier_one(
-    values: list[float], later: float, at: int
+    point: Any, values: list[float], later: float, at: int
 ) -> None:
     at = min(at, len(values) - 1)
     before = trajectory([point(n + 1, value) for n, value in enumerate(values)])
@@ -116,7 +89,7 @@ def test_a_later_session_never_changes_an_earlier_one(
     assert before.points[:at] == after.points[:at]
 
 
-def test_every_measure_has_its_own_baseline() -> None:
+def test_every_measure_has_its_own_baseline(point: Any, scored: Any) -> None:
     sessions = [
         point(n, scored=scored(bond_strain=0.1 * n, n_moments=n + 1, n_unrepaired=n))
         for n in range(1, 5)
@@ -128,7 +101,7 @@ def test_every_measure_has_its_own_baseline() -> None:
     assert last["resolution"].difference == 0.0
 
 
-def test_a_measure_that_was_not_rated_stays_unknown_and_out_of_the_baseline() -> None:
+def test_a_measure_that_was_not_rated_stays_unknown_and_out_of_the_baseline(point: Any) -> None:
     values = [1.0, None, 2.0, 3.0, None, 4.0]
     made = withdrawals(trajectory([point(n + 1, value) for n, value in enumerate(values)]))
     assert (made[1].value, made[1].reason) == (None, "not_rated")
@@ -137,7 +110,9 @@ def test_a_measure_that_was_not_rated_stays_unknown_and_out_of_the_baseline() ->
 
 
 @pytest.mark.parametrize("attendance", ["no_show", "cancelled"])
-def test_a_session_that_was_not_held_is_attendance_and_has_no_scores(attendance: str) -> None:
+def test_a_session_that_was_not_held_is_attendance_and_has_no_scores(
+    attendance: str, point: Any
+) -> None:
     sessions = [*(point(n) for n in range(1, 4)), point(4, 5.0, attendance=attendance), point(5)]
     made = trajectory(sessions)
     absent, after = made.points[3], made.points[4]
@@ -148,23 +123,25 @@ def test_a_session_that_was_not_held_is_attendance_and_has_no_scores(attendance:
     assert made.n_scored == 4
 
 
-def test_a_client_who_never_came_has_points_and_no_scores() -> None:
+def test_a_client_who_never_came_has_points_and_no_scores(point: Any) -> None:
     made = trajectory([point(n, attendance="no_show") for n in (1, 2, 3)])
     assert [one.unscored for one in made.points] == ["no_show"] * 3
     assert (made.n_scored, made.n_breaks) == (0, 0)
 
 
-def test_late_sessions_and_those_nobody_spoke_of_are_scored() -> None:
+def test_late_sessions_and_those_nobody_spoke_of_are_scored(point: Any) -> None:
     made = trajectory([point(1, attendance="late"), point(2, attendance=None)])
     assert made.n_scored == 2
 
 
-def test_a_session_without_a_report_says_so() -> None:
+def test_a_session_without_a_report_says_so(point: Any) -> None:
     made = trajectory([point(1), point(2, scored=None), point(3)])
     assert [one.unscored for one in made.points] == [None, "no_report", None]
 
 
-def test_another_checkpoint_is_a_break_and_is_compared_with_its_own_only() -> None:
+def test_another_checkpoint_is_a_break_and_is_compared_with_its_own_only(
+    point: Any, scored: Any
+) -> None:
     other = {"checkpoint": "net-2", "checkpoint_sha256": "b" * 64}
     sessions = [point(n, 1.0) for n in range(1, 5)]
     sessions += [point(n, scored=scored(4.0, **other)) for n in range(5, 9)]
@@ -177,7 +154,7 @@ def test_another_checkpoint_is_a_break_and_is_compared_with_its_own_only() -> No
 
 @pytest.mark.parametrize("changed", [{"codebook": "1.2"}, {"checkpoint_sha256": "c" * 64}])
 def test_a_new_codebook_or_new_weights_under_the_old_name_are_a_break(
-    changed: dict[str, Any],
+    changed: dict[str, Any], point: Any, scored: Any
 ) -> None:
     sessions = [point(n) for n in range(1, 4)]
     made = trajectory([*sessions, point(4, scored=scored(**changed))])
@@ -185,31 +162,33 @@ def test_a_new_codebook_or_new_weights_under_the_old_name_are_a_break(
     assert made.points[3].changes["withdrawal"].reason == "few_earlier"
 
 
-def test_going_back_to_a_checkpoint_finds_its_sessions_again() -> None:
+def test_going_back_to_a_checkpoint_finds_its_sessions_again(point: Any, scored: Any) -> None:
     other = scored(5.0, checkpoint_sha256="b" * 64)
     made = trajectory([*(point(n) for n in range(1, 4)), point(4, scored=other), point(5)])
     assert [one.is_break for one in made.points] == [False, False, False, True, True]
     assert (withdrawals(made)[4].n_earlier, withdrawals(made)[4].mean) == (3, 2.0)
 
 
-def test_missing_numbers_stay_visible() -> None:
+def test_missing_numbers_stay_visible(point: Any) -> None:
     made = trajectory([point(2), point(5)])
     assert made.missing_numbers == (1, 3, 4)
     assert [one.n_missing_before for one in made.points] == [1, 2]
 
 
-def test_gaps_are_in_days_and_an_unknown_day_makes_no_gap() -> None:
+def test_gaps_are_in_days_and_an_unknown_day_makes_no_gap(point: Any) -> None:
     made = trajectory([point(1), point(2, day=None), point(4)])
     assert [one.days_since_previous for one in made.points] == [None, None, 21]
 
 
-def test_a_day_that_contradicts_the_number_is_shown_and_the_number_keeps_its_place() -> None:
+def test_a_day_that_contradicts_the_number_is_shown_and_the_number_keeps_its_place(
+    point: Any,
+) -> None:
     made = trajectory([point(1), point(2, day=date(2025, 12, 1)), point(3)])
     assert [one.session.number for one in made.points] == [1, 2, 3]
     assert [one.is_before_previous for one in made.points] == [False, True, False]
 
 
-def test_a_session_without_a_number_stands_where_its_day_is() -> None:
+def test_a_session_without_a_number_stands_where_its_day_is(point: Any) -> None:
     between = point(None, day=date(2026, 1, 17))
     first = dataclasses.replace(point(None, day=date(2025, 12, 24)), session_id="intake")
     made = trajectory([between, point(3), first, point(1), point(2)])
@@ -219,13 +198,13 @@ def test_a_session_without_a_number_stands_where_its_day_is() -> None:
     assert made.missing_numbers == ()
 
 
-def test_a_session_with_neither_number_nor_day_has_no_place_and_is_named() -> None:
+def test_a_session_with_neither_number_nor_day_has_no_place_and_is_named(point: Any) -> None:
     made = trajectory([point(1), point(None)])
     assert made.unplaced == ("s-None",)
     assert [one.session.number for one in made.points] == [1]
 
 
-def test_bad_sessions_are_refused_all_at_once_with_their_places() -> None:
+def test_bad_sessions_are_refused_all_at_once_with_their_places(point: Any) -> None:
     assert faults(point(1), point(1)) == [
         ("/1/session_id", "duplicate"),
         ("/1/number", "duplicate"),
@@ -246,18 +225,20 @@ def test_bad_sessions_are_refused_all_at_once_with_their_places() -> None:
         ({"n_unrepaired": 3}, "n_unrepaired"),
     ],
 )
-def test_a_value_outside_its_scale_is_refused(changed: dict[str, Any], name: str) -> None:
-    found = faults(point(1, scored=dataclasses.replace(PLAIN, **changed)))
+def test_a_value_outside_its_scale_is_refused(
+    changed: dict[str, Any], name: str, point: Any, scored: Any
+) -> None:
+    found = faults(point(1, scored=scored(**changed)))
     assert (f"/0/scored/{name}", "outside") in found
 
 
-def test_an_error_names_no_session() -> None:
+def test_an_error_names_no_session(point: Any) -> None:
     with pytest.raises(Invalid) as caught:
         trajectory([point(1), point(1)])
     assert "s-1" not in repr(caught.value) + repr(caught.value.errors)
 
 
-def test_numbers_are_rounded_and_no_change_has_no_sign() -> None:
+def test_numbers_are_rounded_and_no_change_has_no_sign(point: Any) -> None:
     made = trajectory([point(n, value) for n, value in enumerate((1.1, 1.2, 1.3, 1.2), start=1)])
     plain = made.as_dict()["points"][3]["measures"]["withdrawal"]
     assert plain == {
@@ -270,7 +251,7 @@ def test_numbers_are_rounded_and_no_change_has_no_sign() -> None:
     assert "-0.0" not in json.dumps(made.as_dict())
 
 
-def test_a_trajectory_has_no_word_of_verdict_rank_or_forecast() -> None:
+def test_a_trajectory_has_no_word_of_verdict_rank_or_forecast(point: Any) -> None:
     made = trajectory([point(n, 1.0 + n / 3) for n in range(1, 8)])
     words = json.dumps(made.as_dict()).lower() + as_csv(made).lower()
     banned = ("better", "worse", "improv", "deterior", "risk", "rank", "predict", "forecast",
@@ -294,9 +275,3 @@ def test_a_point_is_read_from_a_report() -> None:
     assert scored_from(report) == Scored(
         2.5, None, 3.0, 1.0, 0.1, 0.2, None, 3, 1, "c", "d" * 64, "1.1"
     )
-
-
-def test_attendance_has_the_reports_words() -> None:
-    from detector.pipeline import ATTENDANCE as IN_REPORTS
-
-    assert ATTENDANCE == IN_REPORTS

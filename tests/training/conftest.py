@@ -10,8 +10,9 @@ import pytest
 
 from detector.codebook import load_codebook
 from detector.markers import MarkerRules
+from detector.report import RATINGS
 from detector.scoring import FITTED
-from training.corpus import RATINGS, LabelledSession, load_synthetic
+from training.corpus import LabelledSession, load_synthetic
 from training.evaluation import Question, Scorer, evaluate
 from training.predictions import FILE, FOLD_SEED, N_FOLDS, columns
 from training.rules import Example, FitConfig, FittedRules, fit_rules, read_examples

@@ -9,10 +9,10 @@ import pytest
 import typer
 
 from detector.codebook import load_codebook
+from detector.report import RATINGS
 from detector.transcript import Role, TimingQuality
 from training.corpus import (
     ANNOMI_SETTING,
-    RATINGS,
     AnnomiAbsent,
     LabelledSession,
     TrainingDataError,

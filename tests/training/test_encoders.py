@@ -12,7 +12,6 @@ from models.encoding import encode
 from models.network import RuptureModel
 from models.runtime import open_network
 from models.spec import ModelSpec
-from training import config, export
 from training.config import ConfigError, EncoderConfig, TrainConfig
 from training.encoders import load_base, open_reader
 
@@ -81,7 +80,3 @@ def test_the_vectors_that_are_trained_on_are_those_that_serve(
     read = open_reader(model, spec, "fp32")(session)
     served = network.predict(texts, roles, features).vectors
     np.testing.assert_allclose(read, served, atol=1e-3)
-
-
-def test_the_precisions_a_configuration_knows_are_those_that_are_written() -> None:
-    assert config.PRECISIONS == export.PRECISIONS

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from detector.report import RATINGS
 from detector.scoring import FITTED
-from training.corpus import RATINGS
 from training.evaluation import BANDS, LABELS_FROM, SCHEMA, Scorer, evaluate, plain
 from training.figures import Difference, Figure
 from training.pairs import rupture_truth

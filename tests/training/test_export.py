@@ -7,7 +7,8 @@ import torch
 
 from models.network import RuptureModel
 from models.runtime import open_network
-from training.export import PRECISIONS, export_graphs, write_encoder
+from training.config import PRECISIONS
+from training.export import export_graphs, write_encoder
 
 TEXTS = ("How are you?", "Fine, I guess.", "You never listen to me, and I am tired of it.")
 ROLES = ("therapist", "client", "client")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from detector.markers import MarkerRules
+from detector.report import RATINGS
 from detector.scoring import FITTED
 from detector.weights import LinearModel
-from training.corpus import RATINGS, load_synthetic
+from training.corpus import load_synthetic
 from training.folds import (
     RulesFold,
     by_session,

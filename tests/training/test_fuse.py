@@ -8,10 +8,10 @@ import pytest
 
 from detector.markers import MarkerRules
 from detector.network import NETWORK_LABELS, NetworkReading
+from detector.report import RATINGS
 from detector.scoring import FITTED, ROLE_OF, context_rows, own_logits, score_session, sigmoid
 from detector.weights import read_weights
 from training import fuse
-from training.corpus import RATINGS
 from training.folds import RulesFold, fit_folds, fold_places
 from training.predictions import RunPredictions, columns
 from training.rules import Example, FitConfig, FittedRules

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from detector.codebook import load_codebook
+from detector.report import RATINGS
 from detector.scoring import FITTED
-from training.corpus import RATINGS, TrainingDataError
+from training.corpus import TrainingDataError
 from training.predictions import FILE, LABELS, columns, could_show, read_predictions
 from training.rules import Example
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.config import ConfigError, TrainConfig, read_config
-from training.run import Run, hold_same, replace_text
+from training.run import Run, hold_same
 
 
 def put(text: str) -> object:
@@ -76,9 +76,3 @@ def test_a_value_that_is_missing_is_as_wrong_as_another() -> None:
     hold_same({"a": 1, "b": 2}, {"a": 1}, "there")
     with pytest.raises(ConfigError, match="b: is 2 here and None in there"):
         hold_same({"a": 1}, {"a": 1, "b": 2}, "there")
-
-
-def test_a_file_is_replaced_and_leaves_no_part(tmp_path: Path) -> None:
-    replace_text(tmp_path / "x", "one")
-    replace_text(tmp_path / "x", "two")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "two")]

@@ -20,6 +20,7 @@ IDLE_S = 1.0
 """How long a connection to PostgreSQL may lie in the pool and be taken for one that stands. A
 judgement: of requests in the second in which a database goes, some are refused either way."""
 
+
 def open_engine(url: str, pool_size: int) -> Engine:
     """The engine of a database's URL, not looked at yet. A folder that SQLite needs is made."""
     if url.startswith("sqlite"):

@@ -86,7 +86,7 @@ class Records(Endings, Hooks):
                 sensitivity=Sensitivity(upload.sensitivity),
             )
             consent = self._agreed(tx, upload.consent, now)
-            policy.decide(policy.Purpose.ANALYSE, consent, facts, house.policy, now).require()
+            policy.decide(policy.Purpose.ANALYSE, consent, facts, self._policy(tx), now).require()
             self._write(tx, actor, upload, session_id, now)
             self._note(tx, actor, "session.created", "session", session_id, n_turns=upload.n_turns)
             self._add_job(tx, session_id, upload.checkpoint, now)

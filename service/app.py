@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from detector import Detector
 from detector.codebook import load_codebook
-from service import api, reports_api, sessions_api, tables, tokens
+from service import api, policy_api, reports_api, sessions_api, tables, tokens
 from service.auth import Authenticate, note_denial
 from service.destinations import Guard
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
@@ -97,6 +97,7 @@ _ROUTERS = (
     sessions_api.router,
     reports_api.router,
     api.router,
+    policy_api.router,
     tokens.router,
     tokens.token_router,
 )

@@ -206,7 +206,13 @@ def house_of(request: Request) -> House:
 
 
 def note(
-    tx: Transaction, request: Request, actor: Actor, action: str, kind: str = "", id_: str = ""
+    tx: Transaction,
+    request: Request,
+    actor: Actor,
+    action: str,
+    kind: str = "",
+    id_: str = "",
+    **details: Any,
 ) -> None:
     """Puts what a route does on record, in the transaction that does it."""
     house = house_of(request)
@@ -218,6 +224,7 @@ def note(
         target_kind=kind,
         target_id=id_,
         request_id=actor.request_id,
+        details=details,
     )
     tx.note(event, house.audit_key)
 

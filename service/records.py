@@ -268,8 +268,7 @@ class Records(Endings, Hooks):
         with self.house.store.transaction(actor.tenant_id) as tx:
             row = self._living(tx, session_id, whole=False)
             decided = self._decide(tx, purpose or policy.Purpose.EXPORT, row)
-            # Who only reads passes nothing on: Part 2 binds what leaves.
-            if purpose is not None or not decided.code.startswith("part2_"):
+            if purpose is not None or not decided.may_be_read:
                 decided.require()
             own = tables.reports.c.session_id == session_id
             found = tx.select(tables.reports, own, whole=False)

@@ -31,6 +31,7 @@ from service.observe import Metrics, RequestLog, Spans
 from service.openapi import components
 from service.queues import DurableQueue
 from service.records import Records
+from service.rounds import RoundNumbers
 from service.scopes import Scope
 from service.uploads import faults_of
 
@@ -73,6 +74,7 @@ def create_app(house: House) -> FastAPI:
     app.state.detector, app.state.scoring = _detector(settings.checkpoint), asyncio.Lock()
     app.state.n_scoring = 0
     app.state.metrics = Metrics(lambda: count_jobs(house))
+    app.state.metrics.registry.register(RoundNumbers(house))
     for routes in _ROUTERS:
         app.include_router(routes)
     _add_operations(app)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "m003"
+revision = "m004"
 down_revision = "m002"
 
 

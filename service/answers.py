@@ -63,9 +63,14 @@ def report_row(row: RowMapping) -> dict[str, Any]:
     return {name: row[name] for name in ReportOut.model_fields}
 
 
+def etag_of(tag: str) -> str:
+    """The ETag of what a tag tells from everything else, in its quotation marks."""
+    return f'"{hashlib.sha256(tag.encode()).hexdigest()[:32]}"'
+
+
 def answered(request: Request, tag: str, make: Callable[[], Response]) -> Response:
     """What `make` makes, with its ETag, or 304 where the caller has it already."""
-    etag = f'"{hashlib.sha256(tag.encode()).hexdigest()[:32]}"'
+    etag = etag_of(tag)
     fields = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     given = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
     if request.method == "GET" and ("*" in given or etag in [g.removeprefix("W/") for g in given]):

@@ -19,7 +19,8 @@ from service.answers import (
     Recorded,
 )
 from service.auth import house_of, needs, note
-from service.deeds import Actor
+from service.consent import standing
+from service.deeds import Actor, facts_of
 from service.errors import (
     Conflict,
     NotFound,
@@ -27,6 +28,7 @@ from service.errors import (
 )
 from service.house import House
 from service.openapi import EXAMPLES, ref, refusals, takes
+from service.policy import Purpose, decide
 from service.schemas import (
     After,
     DeliveriesOut,
@@ -96,7 +98,7 @@ def get_trajectory(
         rows = [row for row in found if row["erased_at"] is None]
         if not rows:
             raise NotFound("there is no session of this client")
-        reports = _readable(tx, rows)
+        reports = _readable(house, tx, rows)
         note(tx, request, actor, "trajectory.read", "client", client_id)
     living, superseded = _newest(rows)
     made = trajectory.trajectory([_point(row, reports.get(row["id"])) for row in living])
@@ -105,12 +107,18 @@ def get_trajectory(
     return JSONResponse({**made.as_dict(), "superseded": superseded})
 
 
-def _readable(tx: Transaction, rows: list[RowMapping]) -> dict[str, RowMapping]:
-    """Each session's newest report, where the client has not taken the consent back."""
+def _readable(house: House, tx: Transaction, rows: list[RowMapping]) -> dict[str, RowMapping]:
+    """Each session's newest report, where the tenant's policy lets it be read."""
+    rules, now = house.policy_of(dict(tx.tenant())), house.clock()
     named = {row["consent_id"] for row in rows}
     kept = tx.select(tables.consents, tables.consents.c.id.in_(named))
-    valid = {one["id"] for one in kept if one["revoked_at"] is None}
-    ids = [row["id"] for row in rows if row["consent_id"] in valid]
+    consents = {one["id"]: standing(dict(one)) for one in kept}
+
+    def is_readable(row: RowMapping) -> bool:
+        consent = consents.get(row["consent_id"])
+        return decide(Purpose.EXPORT, consent, facts_of(row), rules, now).may_be_read
+
+    ids = [row["id"] for row in rows if is_readable(row)]
     # Oldest first, so that the newest stays.
     found = tx.select(tables.reports, tables.reports.c.session_id.in_(ids), whole=False)
     return {one["session_id"]: one for one in found}

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from detector import Detector
 from detector.codebook import load_codebook
-from service import api, reports_api, sessions_api, tables, tokens
+from service import api, policy_api, reports_api, sessions_api, tables, tokens
 from service.auth import Authenticate, note_denial
 from service.destinations import Guard
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
@@ -31,6 +31,7 @@ from service.observe import Metrics, RequestLog, Spans
 from service.openapi import components
 from service.queues import DurableQueue
 from service.records import Records
+from service.rounds import RoundNumbers
 from service.scopes import Scope
 from service.uploads import faults_of
 
@@ -73,6 +74,7 @@ def create_app(house: House) -> FastAPI:
     app.state.detector, app.state.scoring = _detector(settings.checkpoint), asyncio.Lock()
     app.state.n_scoring = 0
     app.state.metrics = Metrics(lambda: count_jobs(house))
+    app.state.metrics.registry.register(RoundNumbers(house))
     for routes in _ROUTERS:
         app.include_router(routes)
     _add_operations(app)
@@ -97,6 +99,7 @@ _ROUTERS = (
     sessions_api.router,
     reports_api.router,
     api.router,
+    policy_api.router,
     tokens.router,
     tokens.token_router,
 )

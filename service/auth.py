@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import Request
@@ -32,6 +32,11 @@ AUDIENCE = ISSUER = "urn:rupture:api"
 
 BELIEVED_S = 5.0
 _MOST_BELIEVED = 10_000
+
+REFUSED_EVERY = timedelta(hours=1)
+"""What has ended is put on record at most this often, for each key and client, however often it is
+tried and by how many processes: who holds one fills nobody's trail. A judgement: 24 entries a day
+are seen, and are no flood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +103,90 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def find(house: House, token: str) -> Caller:
-    """The caller of a bearer token, looked up now. Raises: NotAuthenticated."""
+def find(house: House, token: str, request_id: str = "") -> Caller:
+    """The caller of a bearer token, looked up now.
+
+    Raises: NotAuthenticated. Where it was good once, the refusal is on record, see `note_ended`.
+    """
     now = house.clock()
     if token.count(".") == 2:
-        return _of_token(house, token, now)
+        return _of_token(house, token, now, request_id)
     parsed = keys.parse(token)
     with house.store.system() as tx:
         row = _row(tx, parsed.key_id, "key")
+    try:
         record = keys.check(read_key(row) if row else None, token, now)
-        if keys.used(record, now):
+    except NotAuthenticated:
+        if row and (why := ended(read_key(row), parsed.secret, now, "key")):
+            note_ended(house, row, why, request_id)
+        raise
+    if keys.used(record, now):
+        with house.store.system() as tx:
             # Read again under a lock: a rotation meanwhile would be written over.
-            fresh = read_key(tx.get(tables.credentials, record.key_id, lock=True))
-            later = credential_row(replace(fresh, last_used_at=now))
+            fresh = tx.get(tables.credentials, record.key_id, lock=True)["record"]
+            later = {**fresh, "last_used_at": _text(now)}
             tx.change(tables.credentials, record.key_id, record=later)
     return Caller(record.tenant_id, "api_key", record.key_id, record.scopes)
 
 
-def _of_token(house: House, token: str, now: datetime) -> Caller:
+def ended(record: ApiKeyRecord | ClientRecord, secret: Secret, now: datetime, kind: str) -> str:
+    """How the key or client ended that this is, or was, the secret of, as a code word.
+
+    `disabled_`, `expired_` or `rotated_` and its kind; "": it has not, or it is another's secret.
+    """
+    is_it, was_it = record.secret.matches(secret, now), record.secret.was_before(secret)
+    if not is_it and not was_it:
+        return ""
+    for how, since in (("disabled", record.disabled_at), ("expired", record.expires_at)):
+        if since is not None and since <= now:
+            return f"{how}_{kind}"
+    return "" if is_it else f"rotated_{kind}"
+
+
+def note_ended(
+    house: House, row: Mapping[str, Any] | RowMapping, why: str, request_id: str
+) -> None:
+    """Puts on record, for the tenant whose it was, that somebody tried a key that has ended.
+
+    At most once in REFUSED_EVERY: the time stands in the key's own row, so all processes share it.
+    """
+    now = house.clock()
+    if _is_noted(row, now):
+        return
+    with house.store.transaction(row["tenant_id"]) as tx:
+        fresh = tx.get(tables.credentials, row["id"], lock=True)
+        if _is_noted(fresh, now):
+            return
+        later = {**fresh["record"], "refused_at": _text(now)}
+        tx.change(tables.credentials, row["id"], record=later)
+        kind = {"key": "api_key", "client": "oauth_client"}[row["kind"]]
+        event = audit.Event(
+            "access.denied",
+            now,
+            kind,
+            row["id"],
+            outcome="denied",
+            reason=why,
+            request_id=request_id,
+        )
+        tx.note(event, house.audit_key)
+
+
+def _is_noted(row: Mapping[str, Any] | RowMapping, now: datetime) -> bool:
+    last = _time(row["record"].get("refused_at"))
+    return last is not None and abs(now - last) < REFUSED_EVERY
+
+
+def _of_token(house: House, token: str, now: datetime, request_id: str) -> Caller:
     read = oauth.read_token(token, keys=house.signing, issuer=ISSUER, audience=AUDIENCE, now=now)
     with house.store.system() as tx:
         row = _row(tx, read.client_id, "client")
     # A token lives ten minutes; its client may have been taken away meanwhile.
     client = read_client(row) if row else None
-    if client is None or (client.disabled_at and client.disabled_at <= now):
+    if row and client and client.disabled_at and client.disabled_at <= now:
+        note_ended(house, row, "disabled_client", request_id)
+        client = None
+    if client is None:
         raise NotAuthenticated("This token's client is gone.", code="invalid_token")
     return Caller(read.tenant_id, "oauth_client", read.client_id, read.scopes & client.scopes)
 
@@ -147,7 +212,8 @@ class Authenticate:
         if scope["type"] == "http":
             state = scope.setdefault("state", {})
             try:
-                caller = await self._caller(header(scope, b"authorization"))
+                given = header(scope, b"authorization")
+                caller = await self._caller(given, state.get("request_id", ""))
                 state |= {
                     "caller": caller,
                     "tenant_id": caller.tenant_id,
@@ -157,7 +223,7 @@ class Authenticate:
                 state["refused"] = error
         await self._app(scope, receive, send)
 
-    async def _caller(self, given: str) -> Caller:
+    async def _caller(self, given: str, request_id: str) -> Caller:
         kind, _, token = given.partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise NotAuthenticated("Send an API key or a token: Authorization: Bearer …")
@@ -166,7 +232,7 @@ class Authenticate:
         known = self._believed.get(digest)
         if known and now - known[0] < BELIEVED_S:
             return known[1]
-        caller = await asyncio.to_thread(find, self._house, token)
+        caller = await asyncio.to_thread(find, self._house, token, request_id)
         self._believed[digest] = (now, caller)
         if len(self._believed) > _MOST_BELIEVED:
             self._believed.popitem(last=False)
@@ -206,7 +272,13 @@ def house_of(request: Request) -> House:
 
 
 def note(
-    tx: Transaction, request: Request, actor: Actor, action: str, kind: str = "", id_: str = ""
+    tx: Transaction,
+    request: Request,
+    actor: Actor,
+    action: str,
+    kind: str = "",
+    id_: str = "",
+    **details: Any,
 ) -> None:
     """Puts what a route does on record, in the transaction that does it."""
     house = house_of(request)
@@ -218,6 +290,7 @@ def note(
         target_kind=kind,
         target_id=id_,
         request_id=actor.request_id,
+        details=details,
     )
     tx.note(event, house.audit_key)
 

@@ -57,7 +57,8 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**named)
     except ValidationError as error:
         for one in error.errors(include_input=False):
-            typer.echo(f"RUPTURE_{str(one['loc'][0]).upper()}: {one['msg']}", err=True)
+            of = f"RUPTURE_{str(one['loc'][0]).upper()}: " if one["loc"] else ""  # none: of two
+            typer.echo(f"{of}{one['msg']}", err=True)
     except SettingsError as error:  # a list that is no JSON; its cause quotes it
         field = re.search(r'field "(\w+)"', str(error))
         name = field[1].upper() if field else "…"

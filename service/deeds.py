@@ -31,6 +31,19 @@ class Actor:
     request_id: str = ""
 
 
+def facts_of(row: Mapping[str, Any] | RowMapping) -> SessionFacts:
+    """What policy needs to know of a session, from its row."""
+    gone = {Part.TEXT} if row["text_erased_at"] else set()
+    gone |= {Part.SCORES} if row["erased_at"] else set()
+    return SessionFacts(
+        id=row["id"],
+        received_at=row["created_at"],
+        sensitivity=Sensitivity(row["sensitivity"]),
+        legal_hold=row["hold"],
+        erased=frozenset(gone),
+    )
+
+
 class Enqueue:
     """Puts work into the queue inside a transaction; service.queues has the real one."""
 
@@ -69,22 +82,13 @@ class Deeds:
             session_blob=row["key_blob"],
         )
 
-    def _facts(self, row: RowMapping) -> SessionFacts:
-        gone = {Part.TEXT} if row["text_erased_at"] else set()
-        gone |= {Part.SCORES} if row["erased_at"] else set()
-        return SessionFacts(
-            id=row["id"],
-            received_at=row["created_at"],
-            sensitivity=Sensitivity(row["sensitivity"]),
-            legal_hold=row["hold"],
-            erased=frozenset(gone),
-        )
+    def _policy(self, tx: Transaction) -> policy.PolicySettings:
+        """The policy of the transaction's tenant: by it alone a session's fate is decided."""
+        return self.house.policy_of(dict(tx.tenant()))
 
     def _decide(self, tx: Transaction, purpose: policy.Purpose, row: RowMapping) -> policy.Decision:
         consent = self._consent(tx, row)
-        return policy.decide(
-            purpose, consent, self._facts(row), self.house.policy, self.house.clock()
-        )
+        return policy.decide(purpose, consent, facts_of(row), self._policy(tx), self.house.clock())
 
     def _consent(self, tx: Transaction, row: RowMapping) -> Consent | None:
         if not row["consent_id"]:

@@ -39,7 +39,7 @@ from detector.errors import DetectorError
 from detector.roles import assign_roles
 from service import audit, policy, tables
 from service.consent import Consent, read_consent
-from service.deeds import Actor, Enqueue
+from service.deeds import Actor, Enqueue, facts_of
 from service.errors import Conflict, Invalid
 from service.house import House
 from service.policy import Material, Outlet, Purpose
@@ -275,7 +275,7 @@ class _Export(Records):
         decided = policy.decide(
             self.purpose,
             consent,
-            self._facts(row),
+            facts_of(row),
             settings,
             self.now,
             redisclosure=self._redisclosure(tx, consent),

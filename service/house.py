@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from service import audit
 from service.errors import Invalid, ServiceError
 from service.policy import GATED, PolicySettings
-from service.retention import Retention
+from service.retention import Part, Retention
 from service.root_keys import RootKeys, UnsafeKeyFile, create_key_file
 from service.settings import Settings
 from service.signing import SigningKey, SigningKeys
@@ -27,6 +28,16 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """The time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+REVOCATION_ERASES: Mapping[str, frozenset[Part]] = MappingProxyType(
+    {"text": frozenset({Part.TEXT}), "all": frozenset(Part)}
+)
+"""What a tenant may say of a consent that is taken back: the deployer's own, or more."""
+
+
+def _fewer(days: int | None, most: int | None) -> int | None:
+    return min((one for one in (days, most) if one is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -47,20 +58,38 @@ class House:
         gated = {place: GATED.get(place, "gated by the deployer") for place in self.settings.gated}
         return PolicySettings(retention=kept, gated=gated)
 
-    def policy_of(self, tenant: Mapping[str, Any]) -> PolicySettings:
-        """The policy of a tenant's row: the deployer's, with the retention that the tenant chose.
-
-        Its `policy` may hold `{"retention": {"text_days": 7, "report_days": null}}`; null: until
-        somebody erases it. Raises: Invalid: it holds something else there.
-        """
-        ours, said = self.policy, (tenant["policy"] or {}).get("retention", {})
-        if not isinstance(said, Mapping) or set(said) - {"text_days", "report_days"}:
-            raise Invalid("The tenant's retention is not text_days and report_days.")
-        kept = Retention(
-            text_days=said.get("text_days", ours.retention.text_days),
-            scores_days=said.get("report_days", ours.retention.scores_days),
+    @property
+    def longest(self) -> Retention:
+        """The most that the deployer lets a tenant choose."""
+        ours = self.settings
+        return Retention(
+            text_days=ours.most_text_days or ours.text_days,
+            scores_days=ours.most_report_days or ours.report_days,
         )
-        return replace(ours, retention=kept)
+
+    def policy_of(self, tenant: Mapping[str, Any]) -> PolicySettings:
+        """The policy of a tenant's row: the deployer's, and within it what the tenant chose.
+
+        Its `policy` may hold `{"retention": {"text_days": 7, "report_days": 90},
+        "revocation_erases": "all"}`. What is missing or null is the deployer's. Days beyond
+        `longest` count as the longest: a deployer may lower it later.
+
+        Raises: Invalid: it holds something else there.
+        """
+        ours, most, said = self.policy, self.longest, tenant["policy"] or {}
+        days = said.get("retention") or {}
+        if not isinstance(days, Mapping) or set(days) - {"text_days", "report_days"}:
+            raise Invalid("The tenant's retention is not text_days and report_days.")
+        erases = said.get("revocation_erases")
+        if erases not in (None, *REVOCATION_ERASES):
+            raise Invalid("What a revocation erases is neither text nor all.")
+        chosen = Retention(text_days=days.get("text_days"), scores_days=days.get("report_days"))
+        kept = Retention(
+            text_days=_fewer(chosen.text_days or ours.retention.text_days, most.text_days),
+            scores_days=_fewer(chosen.scores_days or ours.retention.scores_days, most.scores_days),
+        )
+        parts = REVOCATION_ERASES[erases] if erases else ours.revocation_erases
+        return replace(ours, retention=kept, revocation_erases=parts)
 
     def client_id(self, tenant_id: str, reference: str) -> str:
         """What stands for a client: a keyed hash, so that the table names nobody."""

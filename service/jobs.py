@@ -10,6 +10,8 @@ is put into the queue in the transaction that notes how this one ended: a try th
 no other work, and none is made twice or forgotten. Only where the database itself is away, and
 nothing can be noted, a workflow waits for it.
 
+Upkeep comes round in a thread of its own (service/rounds.py), and holds up no work.
+
 Who runs what: every worker says each few seconds that it lives. Work of one that fell silent is
 put into the queue again by any other (`sweep`).
 """
@@ -26,7 +28,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig
 
-from service import tables
+from service import rounds, tables
 from service.errors import ServiceError
 from service.house import House
 from service.queues import DELIVERING, SCORING, DurableQueue, Words
@@ -105,6 +107,7 @@ class Worker:
         self.name = f"{os.uname().nodename[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stopping = threading.Event()
         self._alive = threading.Thread(target=self._keep_alive, daemon=True)
+        self._keeping = threading.Thread(target=self._keep_up, daemon=True)
         self._missed: dict[str, float] = {}
 
     def start(self, *, warm: bool = True) -> None:
@@ -127,6 +130,8 @@ class Worker:
         DBOS.register_queue(DELIVERING, worker_concurrency=8, polling_interval_sec=0.25)
         self.sweep()
         self._alive.start()
+        if self.house.settings.upkeep_minutes:
+            self._keeping.start()
 
     def _try_keys(self) -> None:
         """With another root key every job would fail, one by one."""
@@ -142,6 +147,8 @@ class Worker:
         self._stopping.set()
         if self._alive.is_alive():
             self._alive.join()
+        if self._keeping.is_alive():
+            self._keeping.join(grace_s)  # what it leaves, the next round does
         self.queue.close()
         try:
             with self.house.store.system() as tx:
@@ -161,6 +168,15 @@ class Worker:
                     forget()
             except Exception as error:  # the database may be away for a minute; then it goes on
                 log.warning("no sign of life could be given", extra={"error": type(error).__name__})
+
+    def _keep_up(self) -> None:
+        while True:
+            try:
+                rounds.turn(self.house, self.queue)
+            except Exception as error:  # whatever it was, the next round comes
+                log.error("a round of upkeep failed", extra={"error": type(error).__name__})
+            if self._stopping.wait(rounds.LOOK_S):
+                return
 
     def sweep(self) -> int:
         """Puts lost work into the queue again; returns how much.

@@ -129,6 +129,10 @@ class SecretHash:
         in_overlap = self.previous_until is not None and now < self.previous_until
         return is_current or (is_previous and in_overlap)
 
+    def was_before(self, secret: Secret) -> bool:
+        """Whether this was the secret before the current one, however long ago that ended."""
+        return self.previous is not None and hash_secret(secret) == self.previous
+
     def followed_by(self, secret: Secret, *, now: datetime, overlap: timedelta) -> "SecretHash":
         """The hash after a rotation. What came before the current secret ends at once.
 

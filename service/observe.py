@@ -267,7 +267,7 @@ class Metrics:
     """
 
     def __init__(self, count_jobs: Callable[[], Mapping[str, int]]) -> None:
-        self._registry, self._count_jobs = (own := prometheus.CollectorRegistry()), count_jobs
+        self.registry, self._count_jobs = (own := prometheus.CollectorRegistry()), count_jobs
         http, jobs = ("route", "method"), "rupture_jobs_ended"
         self.requests = Counter("rupture_requests", "Requests.", (*http, "status"), registry=own)
         self.request_seconds = Histogram(
@@ -294,7 +294,7 @@ class Metrics:
             for state in JOB_STATES:
                 self._jobs.labels(state).set(counts.get(state, 0))
             self._readable.set(1)
-        return prometheus.generate_latest(self._registry), prometheus.CONTENT_TYPE_LATEST
+        return prometheus.generate_latest(self.registry), prometheus.CONTENT_TYPE_LATEST
 
 
 class Spans:

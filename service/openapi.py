@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from service.errors import PROBLEM_TYPE
 from service.schemas import (
     KeyIn,
+    PolicyIn,
     Problem,
     RescoreIn,
     ScoreIn,
@@ -58,11 +59,21 @@ EXAMPLES: dict[str, Any] = {
     "score": {"therapist": "Dr. Rivera", "transcript": _WEBVTT},
     "rescore": {"checkpoint": "rules"},
     "webhook": {"url": "https://example.org/hooks/rupture", "events": ["session.completed"]},
+    "policy": {"text_days": 7, "report_days": 180, "revocation_erases": "all"},
     "key": {"name": "uploads", "scopes": ["sessions:write", "sessions:read"], "days": 90},
 }
 """An example of each request, as the document shows it; all invented."""
 
-_TAKEN_IN = (SessionIn, SessionWithTranscript, RescoreIn, ScoreIn, WebhookIn, KeyIn, Problem)
+_TAKEN_IN = (
+    SessionIn,
+    SessionWithTranscript,
+    RescoreIn,
+    ScoreIn,
+    WebhookIn,
+    KeyIn,
+    PolicyIn,
+    Problem,
+)
 _PLACE = "#/components/schemas/"
 
 
@@ -115,9 +126,15 @@ _PROBLEMS: dict[str, tuple[int, str, str]] = {
     "legal_hold": (409, "It contradicts what is there", "A legal hold pins this session."),
     "conflict": (409, "It contradicts what is there", "the session is being scored"),
     "gone": (410, "Erased", "the session was erased"),
+    "stale": (412, "Changed meanwhile", "The policy was changed meanwhile: read it again."),
     "body_too_large": (413, "Too large", "The body may have 26,000,000 bytes."),
     "unknown_format": (415, "No such content type", "no known transcript format"),
     "invalid": (422, "It cannot be used as it is", "Some fields cannot be used."),
+    "longer_than_allowed": (
+        422,
+        "It cannot be used as it is",
+        "It would be kept longer than whoever runs this service allows.",
+    ),
     "malformed_transcript": (422, "It cannot be used as it is", "The transcript cannot be read."),
     "idempotency_key_reused": (
         422,
@@ -125,11 +142,19 @@ _PROBLEMS: dict[str, tuple[int, str, str]] = {
         "this Idempotency-Key was used for another request: take a new one",
     ),
     "webhook_url_refused": (422, "No webhook goes there", "the URL must begin with https://"),
+    "if_match_required": (428, "If-Match is needed", "Send If-Match with the ETag you read."),
     "too_many_requests": (429, "Too many at once", "Ask again when Retry-After says."),
     "unavailable": (503, "Not now", "the database is away or overloaded: try again"),
 }
 _PLACES = {
     "invalid": [{"pointer": "/consent/scopes/analyse", "code": "missing", "message": "Required"}],
+    "longer_than_allowed": [
+        {
+            "pointer": "/text_days",
+            "code": "longer_than_allowed",
+            "message": "at most 30 days are allowed here",
+        }
+    ],
     "malformed_transcript": [
         {"pointer": "line 12", "code": "malformed", "message": "the cue ends before it begins"}
     ],

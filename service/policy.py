@@ -146,6 +146,11 @@ class Decision:
     sentence: str
     notices: tuple[str, ...] = ()
 
+    @property
+    def may_be_read(self) -> bool:
+        """Whether it may be read here. Who reads passes nothing on: Part 2 binds what leaves."""
+        return self.allowed or self.code.startswith("part2_")
+
     def require(self) -> None:
         """Nothing where it is allowed.
 

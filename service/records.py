@@ -87,7 +87,7 @@ class Records(Endings, Hooks):
                 sensitivity=Sensitivity(upload.sensitivity),
             )
             consent = self._agreed(tx, upload.consent, now)
-            policy.decide(policy.Purpose.ANALYSE, consent, facts, house.policy, now).require()
+            policy.decide(policy.Purpose.ANALYSE, consent, facts, self._policy(tx), now).require()
             self._write(tx, actor, upload, session_id, now)
             self._note(tx, actor, "session.created", "session", session_id, n_turns=upload.n_turns)
             self._add_job(tx, session_id, upload.checkpoint, now)
@@ -271,8 +271,7 @@ class Records(Endings, Hooks):
         with self.house.store.transaction(actor.tenant_id) as tx:
             row = self._living(tx, session_id, whole=False)
             decided = self._decide(tx, purpose or policy.Purpose.EXPORT, row)
-            # Who only reads passes nothing on: Part 2 binds what leaves.
-            if purpose is not None or not decided.code.startswith("part2_"):
+            if purpose is not None or not decided.may_be_read:
                 decided.require()
             own = tables.reports.c.session_id == session_id
             found = tx.select(tables.reports, own, whole=False)

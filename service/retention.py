@@ -1,5 +1,22 @@
 """How long a session is kept: the tenant's days, the session's own ends, and what is due now.
 
+The one rule of what ends, whoever ends it (`service.endings.Endings.end_parts` carries it out):
+
+    TEXT      the transcript, who its speakers were, and every word of it in every report. The
+              reports stay, sealed anew with their scores alone under a new key of the session.
+    SCORES    all that there is of the session, its text too where that was to be kept longer:
+              words without a report are of no use to anybody. Its key is destroyed.
+
+    expiry of a part                    that part, after the tenant's days (`Retention`)
+    a consent that is taken back        the tenant's `PolicySettings.revocation_erases`, at once;
+                                        what is left serves nobody (service/policy.py)
+    erasure on request                  SCORES
+    a legal hold                        nothing ends while it is there, by neither of the three;
+                                        then what a revocation would have ended ends at once, and
+                                        what expired at the next sweep
+
+Ids, times, counts and code words stay in the session's row, and so does the audit trail.
+
 Times are aware and are compared in UTC: two aware times of one zone compare by their wall clocks
 in Python, which errs by an hour where summer time ends.
 """

@@ -151,6 +151,19 @@ class KeyIn(_Strict):
     days: Annotated[int, Field(ge=1, le=3650), _WHOLE] | None = 365
 
 
+_Days = Annotated[int, Field(ge=1, le=36_500), _WHOLE] | None
+
+
+class PolicyIn(_Strict):
+    """What a tenant chooses; null, or left out: whatever the deployer says."""
+
+    text_days: _Days = Field(None, description="Days that a transcript is kept.")
+    report_days: _Days = Field(None, description="Days that a session is kept at all.")
+    revocation_erases: Literal["text", "all"] | None = Field(
+        None, description="What goes when a client takes the consent back."
+    )
+
+
 class Problem(BaseModel):
     """A problem document (RFC 9457). It may have further members."""
 
@@ -222,6 +235,27 @@ class RevokedOut(BaseModel):
     """How many sessions a revocation reached."""
 
     n_sessions: int
+
+
+class DaysOut(BaseModel):
+    """Days that each part is kept; null: until somebody erases it."""
+
+    text_days: int | None
+    report_days: int | None
+
+
+class InForceOut(DaysOut):
+    """What holds now: the tenant's choice, else the deployer's, and no more than is allowed."""
+
+    revocation_erases: Literal["text", "all"]
+
+
+class PolicyOut(BaseModel):
+    """A tenant's policy: its choice, what holds now, and the most that it may choose."""
+
+    chosen: PolicyIn
+    in_force: InForceOut
+    longest: DaysOut
 
 
 class ModelOut(BaseModel):

@@ -10,10 +10,15 @@ import json
 import sys
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_Days = Annotated[int, Field(ge=1, le=36_500)]
+"""As service.retention takes them: nothing is kept for no day (`POST /v1/score` keeps nothing)."""
+
+_Place = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 
 
 class Settings(BaseSettings):
@@ -69,12 +74,36 @@ class Settings(BaseSettings):
     )
     requests_per_minute: int = Field(600, ge=1, description="Of one key.")
     bytes_per_minute: int = Field(200_000_000, ge=1, description="Of one tenant.")
-    text_days: int = Field(
-        30, ge=0, description="Days that a transcript is kept, where the tenant says nothing else."
+    text_days: _Days = Field(
+        30,
+        description="Days, from 1, that a transcript is kept, where the tenant says nothing else.",
     )
-    report_days: int = Field(365, ge=0, description="Days that its report is kept.")
+    report_days: _Days = Field(
+        365,
+        description="Days, from 1, that its report is kept, where the tenant says nothing else.",
+    )
+    most_text_days: _Days | None = Field(
+        None,
+        description="Most days of a transcript that a tenant may choose; empty: `text_days`, so "
+        "that tenants choose fewer only.",
+    )
+    most_report_days: _Days | None = Field(
+        None, description="Most days of a report that a tenant may choose; empty: `report_days`."
+    )
+    upkeep_minutes: int = Field(
+        60,
+        ge=0,
+        le=10_080,
+        description="How often workers erase what is past its retention; 0: never, somebody runs "
+        "`rupture upkeep sweep`.",
+    )
+    tombstones: Path | None = Field(
+        None,
+        description="File to which workers then add what ended, kept where no copy of the "
+        "database is; empty: none.",
+    )
     idempotency_hours: int = Field(48, ge=1, le=168, description="How long a key is remembered.")
-    gated: tuple[str, ...] = Field(
+    gated: tuple[_Place, ...] = Field(
         ("US-IL",),
         description="Jurisdictions (ISO 3166-2) in which nothing is analysed until the deployer "
         "takes them out of this list.",
@@ -100,6 +129,15 @@ class Settings(BaseSettings):
         if url and not url.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("is to be sqlite:///FILE or postgresql://…")
         return url
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        """A default is no longer than what a tenant may choose."""
+        for name in ("text_days", "report_days"):
+            most = getattr(self, f"most_{name}")
+            if most is not None and most < getattr(self, name):
+                raise ValueError(f"RUPTURE_MOST_{name.upper()} is less than RUPTURE_{name.upper()}")
+        return self
 
     @property
     def database_url(self) -> str:

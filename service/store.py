@@ -177,9 +177,10 @@ class Transaction:
 
     def add_once(self, table: sa.Table, **values: Any) -> bool:
         """A new row, or nothing where one of its keys is there; whether it was written."""
-        return self._insert_new(table, {"tenant_id": self.tenant_id, **values})
+        return self.add_row(table, {"tenant_id": self.tenant_id, **values})
 
-    def _insert_new(self, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    def add_row(self, table: sa.Table, row: Mapping[str, Any]) -> bool:
+        """As `add_once`, also in a table that is no tenant's."""
         insert = (
             postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
         )
@@ -312,7 +313,7 @@ class Transaction:
 
     def mark(self, kind: str, id_: str) -> None:
         """Notes that it is used with this key."""
-        self._insert_new(marks, {"kind": kind, "id": id_})
+        self.add_row(marks, {"kind": kind, "id": id_})
 
     # -- audit -------------------------------------------------------------------------------
 

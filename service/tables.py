@@ -195,6 +195,14 @@ marks = sa.Table(
     sa.Column("kind", _word, primary_key=True),  # audit, signing
     sa.Column("id", sa.String(80), primary_key=True),
 )
+rounds = sa.Table(
+    "rounds",  # one row: the upkeep that comes round by itself, see service.rounds
+    _tables,
+    sa.Column("id", sa.String(80), primary_key=True),
+    _at("begun_at"),
+    _at("ended_at"),
+    sa.Column("n_left", sa.Integer),
+)
 
 TENANT_TABLES = tuple(t.name for t in _tables.sorted_tables if "tenant_id" in t.c)
 """Those that are a tenant's; row-level security holds every one."""

@@ -17,10 +17,12 @@ from service.auth import (
     AUDIENCE,
     ISSUER,
     credential_row,
+    ended,
     holds,
     house_of,
     needs,
     note,
+    note_ended,
     read_client,
     read_key,
 )
@@ -316,21 +318,25 @@ def _issue(request: Request, fields: dict[str, str]) -> oauth.IssuedToken:
         is_one = _ID.fullmatch(client_id) is not None
         own = tables.credentials.c.id == client_id
         rows = tx.select(tables.credentials, own) if is_one else ()
-    found = next((read_client(row) for row in rows if row["kind"] == "client"), None)
-    issued = oauth.issue_token(
-        found,
-        secret=secret.value,
-        grant_type=fields.get("grant_type", ""),
-        scope=fields.get("scope", ""),
-        keys=house.signing,
-        issuer=ISSUER,
-        audience=AUDIENCE,
-        now=now,
-    )
-    if found is not None:
-        actor = Actor(
-            found.tenant_id, "oauth_client", client_id, request.scope["state"]["request_id"]
+    row = next((row for row in rows if row["kind"] == "client"), None)
+    found, request_id = read_client(row) if row else None, request.scope["state"]["request_id"]
+    try:
+        issued = oauth.issue_token(
+            found,
+            secret=secret.value,
+            grant_type=fields.get("grant_type", ""),
+            scope=fields.get("scope", ""),
+            keys=house.signing,
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            now=now,
         )
+    except TokenRefused:
+        if row and found and (why := ended(found, secret, now, "client")):
+            note_ended(house, row, why, request_id)
+        raise
+    if found is not None:
+        actor = Actor(found.tenant_id, "oauth_client", client_id, request_id)
         with house.store.transaction(found.tenant_id) as tx:
             note(tx, request, actor, "token.issued", "oauth_client", client_id)
     return issued

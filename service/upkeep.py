@@ -1,9 +1,4 @@
-"""What ends with time, and the sweeper that ends it.
-
-There are two ends. After the text's days the transcript goes, with who the speakers were, and
-every report is sealed anew without a word that was said, under a new session key: the old one
-opened both. After the report's days the session goes whole, its text too where that was to be
-kept longer: words without a report are of no use to anybody. Nothing on a legal hold ends.
+"""The sweeper, which ends what is over; what that is, and what is left, says service.retention.
 
 What erasing is worth. A session's key is destroyed, so that its sealed columns open for nobody,
 wherever copies of them lie. But a copy of the whole row, key and all, made before the erasure
@@ -13,9 +8,6 @@ than an erasure may take, or both rotations follow it. Nor does erasing reach bl
 its file system keeps for itself.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,16 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from service import audit, policy, retention, tables
-from service.deeds import Actor, Enqueue
+from service.deeds import Actor, Enqueue, facts_of
 from service.errors import ServiceError
 from service.house import House
 from service.records import Records
-from service.root_keys import NotAuthentic, VaultError
+from service.root_keys import VaultError
 from service.store import Store, Transaction
-from service.vault import Kind, MalformedBlob, Place
-
-ERASED_WORDS = "[erased]"
-"""Stands in a report for what was said; its schema wants a turn to have text."""
+from service.vault import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,33 +88,6 @@ def flush(kept: Store) -> bool:
     return not found[0]
 
 
-def without_words(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report with its scores and without a word that was said, or a name of who said it.
-
-    Texts, places in them, cues' own ids, speakers' names, and evidence that is a word, go. What
-    stays is a report still: detector/report.schema.json holds for it.
-    """
-    turns = [
-        {
-            **turn,
-            "cue_ids": [str(turn["index"] + 1)],
-            "speaker": None,
-            "text": ERASED_WORDS,
-            "markers": [{**one, "spans": []} for one in turn["markers"]],
-            "evidence": [one for one in turn["evidence"] if not _is_word(one["feature"])],
-        }
-        for turn in report["turns"]
-    ]
-    roles = {**report["roles"], "assigned": {r: r for r in report["roles"]["assigned"].values()}}
-    strengths = [{**one, "spans": []} for one in report["strengths"]]
-    return {**report, "turns": turns, "strengths": strengths, "roles": roles}
-
-
-def _is_word(feature: str) -> bool:
-    """Whether evidence quotes: detector.features has a word of the turn in these names."""
-    return feature.startswith(("word.", "said.opens_"))
-
-
 class _Durable(Enqueue):
     """The queue of service.queues, opened when there is something to tell."""
 
@@ -184,79 +146,25 @@ class Upkeep(Records):
             due = next(retention.due([facts], settings.retention, self.now), ())
             if not due:
                 continue
-            if retention.Part.SCORES in due[0].parts or due[0].all_gone:
-                self.destroy(tx, actor, row, "session.expired", parts="all")
-                self._tell(tx, "session.erased", session_id, session_id, self.now)
-                total = replace(total, n_sessions=total.n_sessions + 1)
-            elif self.erase_text(tx, actor, row, "session.expired", parts="text"):
-                total = replace(total, n_text=total.n_text + 1)
-            else:
+            if not self.end_parts(tx, actor, row, due[0].parts, "session.expired"):
                 total = replace(total, failed=(*total.failed, session_id))
+            elif retention.Part.SCORES in due[0].parts:
+                total = replace(total, n_sessions=total.n_sessions + 1)
+            else:
+                total = replace(total, n_text=total.n_text + 1)
         return (ids[-1] if ids else None), total
 
     def _facts_with_end(
         self, tx: Transaction, row: RowMapping, settings: policy.PolicySettings
     ) -> retention.SessionFacts:
         """What policy needs; a consent taken back is an end, which a hold had only put off."""
-        facts = self._facts(row)
+        facts = facts_of(row)
         if row["consent_id"] is None:
             return facts
         revoked_at = tx.get(tables.consents, row["consent_id"])["revoked_at"]
         if revoked_at is None:
             return facts
         return replace(facts, erase_from=dict.fromkeys(settings.revocation_erases, revoked_at))
-
-    def erase_text(
-        self, tx: Transaction, actor: Actor, row: RowMapping, action: str, **details: Any
-    ) -> bool:
-        """Erases a session's text and keeps its scores, under a new key; False: not now.
-
-        A report that was damaged cannot be parted from its words, so it goes whole.
-        """
-        try:
-            bare = self._bare_reports(tx, row)
-        except VaultError as error:
-            if error.status == 503:  # the KMS is away: that is no session's fault
-                raise
-            return False
-        blob = tx.tenant()["key_blob"]
-        key = self.house.vault.new_session_key(blob, tx.tenant_id, row["id"])
-        for report_id, content in bare.items():
-            if content is None:
-                tx.change(tables.reports, report_id, sealed=None)
-                continue
-            place = Place(tx.tenant_id, row["id"], Kind.REPORT, report_id)
-            sealed = self.house.vault.seal(content, place, tenant_blob=blob, session_blob=key)
-            digest = hashlib.sha256(content).hexdigest()
-            tx.change(tables.reports, report_id, sealed=sealed, sha256=digest)
-        self._cancel_jobs(tx, row["id"], self.now)
-        is_stopped = row["status"] in ("queued", "running")
-        tx.change(
-            tables.sessions,
-            row["id"],
-            status=("done" if bare else "cancelled") if is_stopped else row["status"],
-            key_blob=key,
-            transcript=None,
-            transcript_sha256=None,
-            options=None,
-            text_erased_at=self.now,
-            updated_at=self.now,
-            version=row["version"] + 1,
-        )
-        self._note(tx, actor, action, "session", row["id"], **details)
-        return True
-
-    def _bare_reports(self, tx: Transaction, row: RowMapping) -> dict[str, bytes | None]:
-        bare: dict[str, bytes | None] = {}
-        for one in tx.select(tables.reports, tables.reports.c.session_id == row["id"]):
-            try:
-                if one["sealed"] is not None:
-                    said = self._open(tx, row, one["sealed"], Kind.REPORT, one["id"])
-                    kept = without_words(json.loads(said))
-                    bare[one["id"]] = json.dumps(kept, separators=(",", ":")).encode()
-            except (NotAuthentic, MalformedBlob):
-                bare[one["id"]] = None
-        return bare
 
     def opens(self, tx: Transaction, row: RowMapping) -> bool:
         """Whether all that is sealed of a session opens."""

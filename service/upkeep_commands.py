@@ -56,13 +56,13 @@ def opened(database: str | None, home: Path | None) -> Iterator["House"]:
 
 @app.command("sweep")
 def sweep_command(ended: Ended = None, database: Database = None, home: Home = None) -> None:
-    """Erase what is past its retention; to be run every hour, by cron or the like."""
-    from service.tombstones import append_tombstones
-    from service.upkeep import sweep
+    """Erase what is past its retention, now; workers do it by themselves every hour."""
+    from service.rounds import run
 
     with opened(database, home) as house:
-        swept = sweep(house, _now())
-        n_ended = append_tombstones(house, ended) if ended else 0
+        ended = ended or house.settings.tombstones
+        done = run(house, _now(), ended=ended)
+    swept, n_ended = done.swept, done.n_ended
     typer.echo(f"erased    {count(swept.n_text, 'text')}, {count(swept.n_sessions, 'session')}")
     typer.echo(f"dropped   {count(swept.n_answers, 'answer')} to idempotency keys")
     if ended:

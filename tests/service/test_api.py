@@ -617,7 +617,8 @@ def test_what_a_revocation_could_not_erase_goes_when_the_hold_ends(api: Any) -> 
     with api.house.store.system() as tx:
         row = tx.get(tables.sessions, session_id)
         (report,) = tx.select(tables.reports)
-    assert (row["transcript"], row["options"], report["sealed"]) == (None, None, None)
+    assert (row["transcript"], row["options"]) == (None, None)
+    assert report["sealed"] is not None  # its scores are left, and not a word
 
 
 def test_holds_are_an_administrators(api: Any) -> None:

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from service import auth, keys, oauth, signing, tables
 from service.auth import credential_row
+from service.deeds import Actor
 from service.errors import NotAuthenticated, Unavailable
 from service.scopes import Scope
 
@@ -103,6 +105,104 @@ def test_while_the_database_is_away_nobody_is_taken_for_a_stranger(
 
     monkeypatch.setattr(auth, "find", away)
     refused(api.client.get("/v1/models"), 503, "unavailable")
+
+
+# -- what was good once --------------------------------------------------------------------------
+
+
+def denials(api: Any) -> list[tuple[str, str, str]]:
+    """Who was denied access to the first tenant, and why, in order."""
+    with api.house.store.transaction(api.tenant_id) as tx:
+        events = [entry.event for entry in tx.audit_trail()]
+    denied = [one for one in events if one.action == "access.denied"]
+    assert {one.outcome for one in denied} <= {"denied"}
+    return [(one.actor_kind, one.actor_id, one.reason) for one in denied]
+
+
+def test_a_key_that_expired_is_on_record_when_it_is_tried(api: Any) -> None:
+    now = api.house.clock()
+    past = add_key(api, now=now - timedelta(days=2), lifetime=timedelta(days=1))
+    answer = api.as_(past).get("/v1/sessions")
+    refused(answer, 401, "expired_key")
+    assert denials(api) == [("api_key", keys.parse(past).key_id, "expired_key")]
+    with api.house.store.transaction(api.tenant_id) as tx:
+        last = list(tx.audit_trail())[-1].event
+    assert last.request_id == answer.headers["x-request-id"]
+    assert past not in str(last)
+
+
+def test_a_key_that_was_disabled_is_on_record_when_it_is_tried(api: Any) -> None:
+    made = api.client.post("/v1/keys", json={"name": "k", "scopes": ["sessions:read"]}).json()
+    api.client.delete(f"/v1/keys/{made['id']}")
+    api.as_(made["key"]).get("/v1/sessions")
+    assert denials(api) == [("api_key", made["id"], "disabled_key")]
+
+
+def test_a_secret_that_a_rotation_ended_is_on_record_when_it_is_tried(api: Any) -> None:
+    made = api.client.post("/v1/keys", json={"name": "k", "scopes": ["sessions:read"]}).json()
+    place = f"/v1/keys/{made['id']}/rotate"
+    new = api.client.post(place, params={"overlap_hours": 0}).json()["key"]
+    for _ in range(2):
+        refused(api.as_(made["key"]).get("/v1/sessions"), 401, "bad_key")
+        assert api.as_(new).get("/v1/sessions").status_code == 200  # noting the use keeps the time
+    assert denials(api) == [("api_key", made["id"], "rotated_key")]
+
+
+def test_what_was_never_good_is_on_no_tenants_record(api: Any) -> None:
+    made = api.client.post("/v1/keys", json={"name": "k", "scopes": ["sessions:read"]}).json()
+    api.client.delete(f"/v1/keys/{made['id']}")
+    guess = keys._key_text(  # of the disabled key's id, with a secret of one's own
+        dataclasses.replace(auth.read_key(row_of(api, made["id"])), key_id=made["id"]),
+        keys.random_secret(),
+    ).value
+    for text in (guess, UNKNOWN, "rupture_live_x"):
+        assert api.as_(text).get("/v1/sessions").status_code == 401
+    assert denials(api) == []
+
+
+def row_of(api: Any, id_: str) -> Any:
+    with api.house.store.transaction(api.tenant_id) as tx:
+        return tx.get(tables.credentials, id_)
+
+
+def test_however_often_an_ended_key_is_tried_it_is_on_record_once_an_hour(place: Any) -> None:
+    tenant_id, text = auth.make_tenant(place.house, "clinic")
+    actor = Actor(tenant_id)
+    place.house.clock.move(days=366)  # it lives a year
+    for minutes in (0, 1, 58, 1, 0):  # the fourth is an hour after the first
+        place.house.clock.move(minutes=minutes)
+        with pytest.raises(NotAuthenticated):
+            auth.find(place.house, text.value)
+    assert place.actions(actor).count("access.denied") == 2
+
+
+def test_an_ended_key_that_many_try_at_once_is_on_record_once(place: Any) -> None:
+    tenant_id, text = auth.make_tenant(place.house, "clinic")
+    place.house.clock.move(days=366)
+
+    def tries(_: int) -> None:
+        with pytest.raises(NotAuthenticated):
+            auth.find(place.house, text.value)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(tries, range(8)))
+    assert place.actions(Actor(tenant_id)).count("access.denied") == 1
+
+
+def test_a_client_that_ended_is_on_record_when_it_asks_or_its_token_is_tried(
+    api: Any, client: dict[str, Any]
+) -> None:
+    token = ask(api, client["id"], client["secret"]).json()["access_token"]
+    place = f"/v1/oauth-clients/{client['id']}"
+    new = api.client.post(f"{place}/rotate", params={"overlap_hours": 0}).json()["secret"]
+    assert ask(api, client["id"], client["secret"]).status_code == 401
+    assert denials(api) == [("oauth_client", client["id"], "rotated_client")]
+    api.client.delete(place)
+    refused(api.as_(token).get("/v1/sessions"), 401, "invalid_token")
+    assert ask(api, client["id"], new).status_code == 401
+    assert ask(api, client["id"], "nobody's").status_code == 401
+    told = denials(api)[1:]
+    assert told == [("oauth_client", client["id"], "disabled_client")]
 
 
 # -- keys ----------------------------------------------------------------------------------------

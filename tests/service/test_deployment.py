@@ -136,20 +136,19 @@ def of_kind(kind: str) -> list[dict[str, Any]]:
 
 def pods() -> dict[str, dict[str, Any]]:
     """Every pod's spec, by the name of what makes it."""
-    made = {
+    return {
         one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in of_kind("Deployment")
     }
-    for one in of_kind("CronJob"):
-        made[one["metadata"]["name"]] = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    return made
 
 
-def test_the_manifest_has_an_api_workers_and_a_sweeper() -> None:
+def test_the_manifest_has_an_api_and_workers_which_keep_up_by_themselves() -> None:
     assert {name: one["containers"][0]["args"][0] for name, one in pods().items()} == {
         "rupture-api": "serve",
         "rupture-worker": "worker",
-        "rupture-sweep": "upkeep",
     }
+    said = {one["name"] for pod in pods().values() for one in pod["containers"][0]["env"]}
+    assert "RUPTURE_UPKEEP_MINUTES" not in said  # as the settings have it: every hour
+    assert Settings.model_fields["upkeep_minutes"].default == 60
 
 
 @pytest.mark.parametrize("name", sorted(pods()))

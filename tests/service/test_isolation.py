@@ -28,6 +28,7 @@ class Operation:
     scopes: frozenset[str]
     is_open: bool
     body: Any
+    needs_tag: bool
 
     @property
     def names(self) -> list[str]:
@@ -38,7 +39,8 @@ class Operation:
         """The request with these ids."""
         path = self.path.format(**ids, name="rules")
         more = {} if self.body is None else {"json": self.body}
-        return client.request(self.method, path, **more)
+        head = {"if-match": "*"} if self.needs_tag else {}
+        return client.request(self.method, path, headers=head, **more)
 
 
 def operations(document: dict[str, Any]) -> Iterator[Operation]:
@@ -54,6 +56,7 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
                 frozenset(scopes),
                 is_open,
                 content.get("application/json", {}).get("example"),
+                any(one["name"] == "if-match" for one in found.get("parameters", ())),
             )
 
 
@@ -147,6 +150,17 @@ def test_lists_and_totals_show_nothing_of_another_tenant(
             for value in ids.values():
                 assert value not in answer.text, one.id
             assert shared_api.tenant_id not in answer.text, one.id
+
+
+def test_what_one_tenant_chooses_is_no_others_policy(
+    shared_api: Any, ids: dict[str, str], other: Any
+) -> None:
+    before = shared_api.client.get("/v1/policy")
+    asked = {"text_days": 3, "report_days": 4, "revocation_erases": "all"}
+    assert other.put("/v1/policy", json=asked, headers={"if-match": "*"}).status_code == 200
+    after = shared_api.client.get("/v1/policy")
+    assert (after.text, after.headers["etag"]) == (before.text, before.headers["etag"])
+    assert other.get("/v1/policy").json()["chosen"] == asked
 
 
 def test_the_metrics_and_health_checks_name_nobody(shared_api: Any, ids: dict[str, str]) -> None:

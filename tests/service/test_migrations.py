@@ -79,7 +79,9 @@ def test_an_empty_database_gets_the_tables_that_the_code_means(empty_url: str) -
     with opened(empty_url) as kept:
         kept.migrate()
         assert differences(kept) == []
-        assert {*tables.TENANT_TABLES, "workers", "turns", "marks"} == names_of_tables(kept)
+        assert {*tables.TENANT_TABLES, "workers", "turns", "marks", "rounds"} == names_of_tables(
+            kept
+        )
 
 
 def test_what_was_kept_before_a_migration_is_kept_after_it(empty_url: str) -> None:

@@ -146,6 +146,7 @@ def test_what_takes_a_body_says_so(document: dict[str, Any]) -> None:
         "createWebhook",
         "createKey",
         "createOAuthClient",
+        "setPolicy",
         "issueToken",
     }
 
@@ -179,6 +180,8 @@ def test_the_other_examples_are_taken_in(shared_api: Any, document: dict[str, An
     assert client.post("/v1/score", json=EXAMPLES["score"]).status_code == 200
     assert client.post("/v1/keys", json=EXAMPLES["key"]).status_code == 201
     assert client.post("/v1/oauth-clients", json=EXAMPLES["key"]).status_code == 201
+    head = {"if-match": "*"}
+    assert client.put("/v1/policy", json=EXAMPLES["policy"], headers=head).status_code == 200
 
 
 def test_a_report_is_as_the_document_says(shared_api: Any, document: dict[str, Any]) -> None:
@@ -202,8 +205,11 @@ def test_no_page_brings_scripts_from_elsewhere(shared_api: Any) -> None:
         assert shared_api.as_(address="10.3.0.1").get(path).status_code == 404
 
 
-JUDGED_FURTHER = {"createSession", "createSessions", "score", "rescore", "createWebhook"}
-"""No schema says whether a text is a transcript, a name a checkpoint, a host somebody's."""
+JUDGED_FURTHER = {
+    *("createSession", "createSessions", "score", "rescore", "createWebhook", "setPolicy"),
+}
+"""No schema says whether a text is a transcript, a name a checkpoint, a host somebody's, days as
+many as are allowed."""
 
 
 def answers_are_as_described(operation: Any, head: dict[str, str], left_out: list[Any]) -> None:

@@ -12,12 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from detector import Report
-from service import audit, rotation, store, tables, upkeep
+from service import audit, endings, rotation, store, tables, upkeep
 from service.audit_check import verify
-from service.errors import Gone
+from service.errors import Gone, NotPermitted
 from service.records import summary_of
 from service.root_keys import RootKeys, create_key_file
-from service.vault import Erased, Vault, WrongKey
+from service.vault import Erased, Kind, Vault, WrongKey
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 CANARY = "zyxcanary"
@@ -60,7 +60,7 @@ def test_after_the_texts_days_the_scores_are_left_and_no_word(either_clinic: Any
 def test_a_report_without_words_is_a_report_still(canary_report: dict[str, Any]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = Path(sys.modules["detector"].__file__ or "").with_name("report.schema.json")
-    bare = upkeep.without_words(canary_report)
+    bare = endings.without_words(canary_report)
     jsonschema.validate(bare, json.loads(schema.read_text("utf-8")))
     assert Report.from_dict(bare).session == Report.from_dict(canary_report).session
     assert json.dumps(canary_report).count(CANARY) > 3
@@ -71,7 +71,7 @@ def test_evidence_that_is_a_word_goes_with_the_words(canary_report: dict[str, An
     turn = canary_report["turns"][0]
     given = ("word.hello", "said.opens_no", "said.question", "hit.denial", "network.withdrawal")
     reasons = [{"label": "rupture", "feature": f, "value": 1.0, "contribution": 1.0} for f in given]
-    bare = upkeep.without_words({**canary_report, "turns": [{**turn, "evidence": reasons}]})
+    bare = endings.without_words({**canary_report, "turns": [{**turn, "evidence": reasons}]})
     kept = [one["feature"] for one in bare["turns"][0]["evidence"]]
     assert kept == ["said.question", "hit.denial", "network.withdrawal"]
 
@@ -110,7 +110,15 @@ def test_a_tenants_own_days_count(clinic: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{"retention": {"text_days": -1}}, {"retention": {"days": 1}}, {"retention": 7}]
+    "said",
+    [
+        {"retention": {"text_days": -1}},
+        {"retention": {"text_days": 0}},
+        {"retention": {"days": 1}},
+        {"retention": 7},
+        {"revocation_erases": "nothing"},
+        {"revocation_erases": ["text"]},
+    ],
 )
 def test_a_tenant_whose_policy_cannot_be_read_is_named_and_holds_up_no_other(
     clinic: Any, said: object
@@ -174,6 +182,107 @@ def test_what_a_revocation_left_for_a_hold_ends_when_the_hold_does(either_clinic
     either_clinic.change(session_id, hold=False)
     assert sweep(either_clinic, 1).n_text == 1
     assert either_clinic.row(session_id)["transcript"] is None
+
+
+def test_a_revocation_leaves_what_an_expiry_of_the_text_leaves(either_clinic: Any) -> None:
+    expires = either_clinic.add(consent_id="con_1")
+    sweep(either_clinic, 30)
+    revoked = either_clinic.add(consent_id="con_2")
+    before = either_clinic.row(revoked)
+    either_clinic.records.revoke(either_clinic.actor, "con_2")
+    rows = [either_clinic.row(one) for one in (expires, revoked)]
+    for one in rows:
+        assert one["transcript"] is one["options"] is one["transcript_sha256"] is None
+        assert (one["status"], one["erased_at"]) == ("done", None)
+    assert rows[1]["key_blob"] != before["key_blob"]
+    assert contents(either_clinic, revoked) == contents(either_clinic, expires)
+    assert CANARY not in str(contents(either_clinic, revoked))
+    assert either_clinic.actions()[-2:] == ["session.erased", "consent.revoked"]
+    assert either_clinic.trail()[-1].event.details == {"n_sessions": 1, "n_left": 0}
+    with pytest.raises(NotPermitted, match="taken back"):  # what is left serves nobody
+        either_clinic.records.report(either_clinic.actor, revoked)
+
+
+def contents(clinic: Any, session_id: str) -> Any:
+    """A session's report as it lies there, opened past every policy."""
+    with clinic.house.store.transaction(clinic.tenant_id) as tx:
+        row = tx.get(tables.sessions, session_id)
+        (one,) = tx.select(tables.reports, tables.reports.c.session_id == session_id)
+        return json.loads(clinic.records._open(tx, row, one["sealed"], Kind.REPORT, one["id"]))
+
+
+def test_where_the_tenant_says_so_a_revocation_ends_the_session_whole(either_clinic: Any) -> None:
+    clinic = either_clinic
+    clinic.records.register(clinic.actor, "https://example.org/hook", ["session.erased"])
+    session_id, stays = clinic.add(), clinic.add(consent_id="con_2")
+    set_policy(clinic, {"revocation_erases": "all"})
+    clinic.records.revoke(clinic.actor, "con_1")
+    row = clinic.row(session_id)
+    assert (row["status"], row["key_blob"], row["transcript"]) == ("erased", None, None)
+    assert clinic.row(stays)["transcript"] is not None
+    assert len(clinic.queue.delivered) == 1
+    assert sweep(clinic, 1) == upkeep.Swept()
+
+
+def test_what_a_revocation_is_to_end_whole_waits_for_a_hold(either_clinic: Any) -> None:
+    session_id = either_clinic.add()
+    set_policy(either_clinic, {"revocation_erases": "all"})
+    either_clinic.records.hold(either_clinic.actor, session_id, is_held=True)
+    either_clinic.records.revoke(either_clinic.actor, "con_1")
+    assert either_clinic.trail()[-1].event.details == {"n_sessions": 1, "n_left": 1}
+    assert sweep(either_clinic, 4000) == upkeep.Swept()
+    either_clinic.records.hold(either_clinic.actor, session_id, is_held=False)
+    assert either_clinic.row(session_id)["status"] == "erased"
+
+
+def test_a_consent_is_taken_back_though_the_keys_do_not_open_and_a_sweep_erases(
+    clinic: Any, tmp_path: Path
+) -> None:
+    session_id, waits = clinic.add(), clinic.add(scored=False)
+    create_key_file(tmp_path / "other.key")
+    wrong = replace(clinic.house, vault=Vault(RootKeys.from_files(tmp_path / "other.key")))
+    assert clinic.in_(wrong).records.revoke(clinic.actor, "con_1") == 2
+    assert clinic.trail()[-1].event.details == {"n_sessions": 2, "n_left": 2}
+    assert clinic.row(waits)["status"] == "cancelled"
+    assert clinic.row(session_id)["transcript"] is not None
+    assert sweep(clinic, 0).n_text == 2
+    assert clinic.row(session_id)["transcript"] is clinic.row(waits)["transcript"] is None
+
+
+def test_a_report_of_an_unknown_form_goes_whole(clinic: Any) -> None:
+    clinic.report = {**clinic.report, "turns": [{}]}
+    session_id = clinic.add()
+    assert sweep(clinic, 30).n_text == 1
+    with clinic.house.store.transaction(clinic.tenant_id) as tx:
+        (one,) = tx.select(tables.reports)
+    assert one["sealed"] is None
+    assert clinic.row(session_id)["transcript"] is None
+
+
+def test_by_its_own_shorter_days_a_tenants_report_is_read_no_more(clinic: Any) -> None:
+    session_id = clinic.add()
+    set_policy(clinic, {"retention": {"report_days": 5}})
+    clinic.clock.move(days=4.9)
+    assert clinic.records.report(clinic.actor, session_id)
+    clinic.clock.move(days=0.1)
+    with pytest.raises(Gone):
+        clinic.records.report(clinic.actor, session_id)
+
+
+def test_no_tenant_keeps_anything_longer_than_the_deployer_allows(clinic: Any) -> None:
+    clinic.add()
+    set_policy(clinic, {"retention": {"text_days": 31, "report_days": 4000}})
+    assert sweep(clinic, 30).n_text == 1
+    assert sweep(clinic, 365).n_sessions == 1
+
+
+def test_where_the_deployer_allows_more_a_tenant_may_keep_longer(clinic: Any) -> None:
+    clinic.add()
+    more = clinic.house.settings.model_copy(update={"most_text_days": 90})
+    house = replace(clinic.house, settings=more)
+    set_policy(clinic, {"retention": {"text_days": 40}})
+    assert upkeep.sweep(house, NOW + timedelta(days=39), queue=clinic.queue).n_text == 0
+    assert upkeep.sweep(house, NOW + timedelta(days=40), queue=clinic.queue).n_text == 1
 
 
 def test_batches_are_small_and_a_sweep_that_was_killed_goes_on(

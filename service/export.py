@@ -167,8 +167,9 @@ def withdrawn(house: House, tenant_id: str, manifest: Mapping[str, Any]) -> tupl
                 )
             ),
         )
-        found |= dict.fromkeys(tx.connection.execute(revoked).scalars(), "consent_revoked")
         found |= dict.fromkeys(tx.connection.execute(erased).scalars(), "erased")
+        # The reason of both: what a consent taken back erases is on record as erased too.
+        found |= dict.fromkeys(tx.connection.execute(revoked).scalars(), "consent_revoked")
     return tuple(Withdrawn(one, found[own[one]]) for one in sorted(listed) if own[one] in found)
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from models.network import HEADS, RuptureModel
@@ -80,7 +81,12 @@ def fit(model: RuptureModel, phase: Phase, collator: Collator, config: TrainConf
             train_dataset=phase.pool,
             data_collator=collator,
             compute_loss_func=SessionLoss(config.loss),
-            callbacks=[_Epochs(phase.pool), _Log(phase), _Watch(phase, bar)],
+            callbacks=[
+                _Epochs(phase.pool),
+                _Log(phase),
+                _Watch(phase, bar),
+                *_events(phase, config),
+            ],
             optimizers=_optimizer(model, phase, arguments, config),
         )
         trainer.remove_callback(PrinterCallback)
@@ -163,7 +169,7 @@ def _arguments(phase: Phase, config: TrainConfig) -> TrainingArguments:
             logging_nan_inf_filter=False,
             save_strategy="epoch",
             save_total_limit=1,
-            report_to=["tensorboard"] if schedule.tensorboard else [],
+            report_to=[],
             disable_tqdm=True,
             seed=phase.seed,
             data_seed=phase.seed,
@@ -174,6 +180,18 @@ def _arguments(phase: Phase, config: TrainConfig) -> TrainingArguments:
         )
     except ValueError as error:
         raise ConfigError("schedule.bf16", f"not on this machine ({error})") from error
+
+
+def _events(phase: Phase, config: TrainConfig) -> list[TrainerCallback]:
+    """What writes a phase's events for TensorBoard, beside the log: its work folder goes."""
+    if not config.schedule.tensorboard:
+        return []
+    try:
+        made = TensorBoardCallback()
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError("schedule.tensorboard", "tensorboard is not installed") from error
+    made.logging_dir = str(phase.log.parent / "tensorboard" / phase.name)
+    return [made]
 
 
 def _optimizer(

@@ -403,3 +403,34 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert result.stderr.startswith("sede: unknown")
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_of_accelerate_train_one_run(
+    tmp_path: Path, config: TrainConfig, base: str
+) -> None:
+    """As on two GPUs, on the processor: one run's files, each written once."""
+    toml, out = tmp_path / "config.toml", tmp_path / "run"
+    toml.write_text(as_toml(replace(config, schedule={"epochs": 1})), encoding="utf-8")
+    launch = ["accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    launch += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    given = [str(toml), "--out", str(out), "--base", base]
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, "-m", "training.train", *given],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (out / "final" / "model.safetensors").is_file()
+    steps = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
+    assert len(steps) == len({tuple(step) for step in steps})
+    found = load_file(out / "predictions.safetensors")
+    assert all(np.isfinite(values).all() for values in found.values() if values.dtype.kind == "f")
+
+
+def test_events_for_tensorboard_are_written_where_they_are_asked_for(
+    tmp_path: Path, config: TrainConfig, base: str
+) -> None:
+    asked = replace(config, n_folds=0, schedule={"epochs": 1, "tensorboard": True, "log_steps": 1})
+    train(asked, tmp_path / "run", base=base)
+    assert list((tmp_path / "run" / "tensorboard" / "final").glob("events.out.tfevents.*"))

@@ -229,7 +229,9 @@ def _prepare_encoder(model: RuptureModel, config: TrainConfig) -> None:
     if rank:
         model.encoder.base = _with_updates(base, f"{name}.", n_frozen, rank)
         return
-    if n_frozen:
+    if n_frozen == len(layers):
+        base.requires_grad_(False)  # what stands above the layers too, such as a last norm
+    elif n_frozen:
         for parameter_name, parameter in base.named_parameters():
             if "embed" in parameter_name:
                 parameter.requires_grad = False

@@ -434,3 +434,11 @@ def test_events_for_tensorboard_are_written_where_they_are_asked_for(
     asked = replace(config, n_folds=0, schedule={"epochs": 1, "tensorboard": True, "log_steps": 1})
     train(asked, tmp_path / "run", base=base)
     assert list((tmp_path / "run" / "tensorboard" / "final").glob("events.out.tfevents.*"))
+
+
+def test_of_an_encoder_whose_layers_are_all_frozen_nothing_is_trained(
+    config: TrainConfig, make_spec: Callable[..., ModelSpec], make_model: Callable[..., Any]
+) -> None:
+    model = make_model(make_spec())
+    phases._prepare_encoder(model, replace(config, encoder={"frozen_layers": 2}))
+    assert not [n for n, one in model.encoder.base.named_parameters() if one.requires_grad]

@@ -23,16 +23,18 @@ from detector import Detector
 from detector.codebook import load_codebook
 from service import api, policy_api, reports_api, sessions_api, tables, tokens
 from service.auth import Authenticate, note_denial
-from service.destinations import Guard
+from service.destinations import guard_of
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
 from service.house import House
 from service.limits import BodyLimit, BodyLimits, MemoryBuckets, RateLimit, RatePolicy
-from service.observe import Metrics, RequestLog, Spans
+from service.observe import FASTAPI_TELEMETRY, Metrics
 from service.openapi import components
-from service.queues import DurableQueue
+from service.queues import DurableQueue, count_jobs
 from service.records import Records
+from service.request_log import RequestLog
 from service.rounds import RoundNumbers
 from service.scopes import Scope
+from service.tracing import Spans, open_spans
 from service.uploads import faults_of
 
 _ABOUT = (
@@ -47,13 +49,17 @@ ANYBODY_PER_MINUTE = 60
 too few to try keys."""
 
 
-def create_app(house: House) -> FastAPI:
-    """The application over an open house. It scores nothing but `POST /v1/score`: workers do."""
-    settings = house.settings
+def create_app(house: House, spans: Spans | None = None) -> FastAPI:
+    """The application over an open house. It scores nothing but `POST /v1/score`: workers do.
+
+    Spans go where the settings say, unless others are given. Raises: NoTracing; NoAuthorities.
+    """
+    settings, spans = house.settings, spans or open_spans(house.settings)
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         yield
+        spans.close()
         app.state.queue.close()
         house.store.close()
 
@@ -66,11 +72,12 @@ def create_app(house: House) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         redirect_slashes=False,
+        telemetry=FASTAPI_TELEMETRY,
     )
     queue = DurableQueue(settings.database_url)
     app.state.house, app.state.queue = house, queue
     app.state.records = Records(house, queue)
-    app.state.guard = Guard(allow_http=settings.webhook_http, networks=settings.webhook_networks)
+    app.state.guard = guard_of(settings)
     app.state.detector, app.state.scoring = _detector(settings.checkpoint), asyncio.Lock()
     app.state.n_scoring = 0
     app.state.metrics = Metrics(lambda: count_jobs(house))
@@ -91,7 +98,7 @@ def create_app(house: House) -> FastAPI:
         ),
     )
     app.add_middleware(Authenticate, house=house)
-    app.add_middleware(RequestLog, metrics=app.state.metrics, spans=Spans())
+    app.add_middleware(RequestLog, metrics=app.state.metrics, spans=spans)
     return app
 
 
@@ -171,13 +178,6 @@ def _detector(checkpoint: str) -> Callable[[], Detector]:
             return load()
 
     return get
-
-
-def count_jobs(house: House) -> Mapping[str, int]:
-    """How many jobs of all tenants are in each state."""
-    query = sa.select(tables.jobs.c.status, sa.func.count()).group_by(tables.jobs.c.status)
-    with house.store.system() as tx:
-        return {status: int(n) for status, n in tx.connection.execute(query).all()}
 
 
 def _add_operations(app: FastAPI) -> None:

@@ -20,11 +20,13 @@ from sqlalchemy.engine import Connection
 
 from models.errors import ModelError
 from service import audit, store, tables
+from service.destinations import guard_of
 from service.errors import ServiceError
 from service.root_keys import RootKeys
 from service.settings import Settings
 from service.signing import SigningKey, SigningKeys
 from service.store import Store
+from service.tracing import open_spans
 from service.vault import Vault, key_id_of
 
 Line = tuple[str, str]
@@ -50,6 +52,7 @@ def run(settings: Settings, environment: Mapping[str, str], now: datetime) -> It
     yield from (one for one in keys.further.values() if isinstance(one, tuple))
     yield from _database(settings, keys, now)
     yield from _outside(settings)
+    yield from _tracing(settings)
     yield from _checkpoint(settings)
 
 
@@ -318,7 +321,26 @@ def _checkpoint(settings: Settings) -> Iterator[Line]:
         yield "checkpoint", f"NO: {_reason(error)}"
 
 
+def _tracing(settings: Settings) -> Iterator[Line]:
+    if settings.tracing:
+        try:
+            open_spans(settings).close()
+            yield "tracing", "care: ids and counts go to a collector, as OTEL_ variables say"
+        except ServiceError as error:
+            yield "tracing", f"NO: {_reason(error)}"
+
+
+def _further_authorities(settings: Settings) -> Iterator[Line]:
+    if settings.webhook_ca_file is not None:
+        try:
+            guard_of(settings)
+            yield "authorities", "yes: webhooks trust those of RUPTURE_WEBHOOK_CA_FILE too"
+        except ServiceError as error:
+            yield "authorities", f"NO: {_reason(error)}"
+
+
 def _outside(settings: Settings) -> Iterator[Line]:
+    yield from _further_authorities(settings)
     all_of_it = [one for one in settings.webhook_networks if one.prefixlen == 0]
     if all_of_it:
         yield "webhooks", "NO: RUPTURE_WEBHOOK_NETWORKS lets them go anywhere in your network"

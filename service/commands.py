@@ -106,20 +106,25 @@ def _serve(settings: Settings, given: Mapping[str, str]) -> int:
     import uvicorn
 
     from service.app import create_app
+    from service.heads import LimitedHttp
     from service.house import open_house
     from service.queues import make_tables
+    from service.tracing import open_spans
 
     set_up(settings)
     if settings.checkpoint not in ("", "rules"):
         # Before anything is started: workers that cannot score would only be started again.
         load_checkpoint(settings.checkpoint)
+    spans = open_spans(settings)
     _end_on_signals()
     listening = _listen(settings.host, settings.port)
     house = open_house(settings)
     make_tables(settings.database_url)
     key = _first_key(house)
     config = uvicorn.Config(
-        create_app(house),
+        create_app(house, spans),
+        http=LimitedHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -132,7 +137,12 @@ def _serve(settings: Settings, given: Mapping[str, str]) -> int:
     ).start()
     # What the command line said holds for the workers too.
     environment = {**os.environ, **{f"RUPTURE_{n.upper()}": v for n, v in given.items()}}
-    started = Workers(settings.workers, environment, lambda: setattr(server, "should_exit", True))
+    started = Workers(
+        settings.workers,
+        environment,
+        lambda: setattr(server, "should_exit", True),
+        settings.worker_port,
+    )
     try:
         server.run(sockets=[listening])
     finally:

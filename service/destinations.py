@@ -21,6 +21,7 @@ import httpcore
 import httpx
 
 from service.errors import Invalid, ServiceError
+from service.settings import Settings
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -152,6 +153,27 @@ class Guard:
         if isinstance(meant, IPv6Address) and meant not in _GLOBAL_V6:
             return False
         return not any(meant in network for network in _SPECIAL)
+
+
+class NoAuthorities(ServiceError):
+    """The file of further authorities cannot be read, or holds none."""
+
+    code, title = "webhook_ca_unusable", "The authorities cannot be read"
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"RUPTURE_WEBHOOK_CA_FILE: {path}: no certificates (PEM) can be read")
+
+
+def guard_of(settings: Settings) -> Guard:
+    """The guard that an operator has set. Raises: NoAuthorities."""
+    tls, path = None, settings.webhook_ca_file
+    if path is not None:
+        tls = httpx.create_ssl_context(trust_env=False)
+        try:
+            tls.load_verify_locations(cafile=path)
+        except (OSError, ssl.SSLError):  # its words may quote what is no certificate
+            raise NoAuthorities(path) from None
+    return Guard(allow_http=settings.webhook_http, networks=settings.webhook_networks, tls=tls)
 
 
 def _meant(address: Address) -> Address:

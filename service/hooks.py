@@ -10,8 +10,14 @@ from sqlalchemy.engine import RowMapping
 
 from service import tables, webhooks
 from service.deeds import Actor, Deeds
+from service.errors import Conflict
 from service.store import Transaction, new_id
 from service.vault import Kind, Place
+
+
+def subject_of(told: RowMapping) -> str:
+    """The report, job or session that a delivery tells of, also one that was sent again."""
+    return str(told["subject"]).partition("/")[0]
 
 
 class Hooks(Deeds):
@@ -44,6 +50,51 @@ class Hooks(Deeds):
             tx.change(tables.webhooks, hook_id, secrets=sealed)
             self._note(tx, actor, "webhook.secret_rotated", "webhook", hook_id)
         return kept[0]
+
+    def replay(self, actor: Actor, delivery_id: str) -> str:
+        """Sends a message again, under an id of its own; it says what the first one said.
+
+        Returns: that id. Raises: NotFound; Conflict: it is still being sent.
+        """
+        now, again = self.house.clock(), new_id("msg")
+        with self.house.store.transaction(actor.tenant_id) as tx:
+            told = tx.get(tables.deliveries, delivery_id)
+            if told["status"] == "waiting":
+                raise Conflict("It is still being sent.")
+            tx.get(tables.webhooks, told["webhook_id"])
+            tx.add(
+                tables.deliveries,
+                id=again,
+                **{name: told[name] for name in ("webhook_id", "event", "session_id")},
+                # Of the same, and no second first one: a subject has one first message for ever.
+                subject=f"{subject_of(told)}/{again}",
+                status="waiting",
+                n_attempts=0,
+                created_at=now,
+                updated_at=now,
+            )
+            self.queue.deliver(tx, again)
+            self._note(tx, actor, "webhook.replayed", "delivery", delivery_id)
+        return again
+
+    def happened(self, tx: Transaction, told: RowMapping) -> tuple[webhooks.Status, datetime]:
+        """What a message says: the session's status in the event, and when it happened.
+
+        Both are of the event and not of now, however late the message goes and however often.
+        A job that died through us is told from one that failed by its transcript.
+        """
+        first = tables.deliveries.c
+        found = tx.select(
+            tables.deliveries,
+            first.webhook_id == told["webhook_id"],
+            first.event == told["event"],
+            first.subject == subject_of(told),
+        )
+        at = (found[0] if found else told)["created_at"]
+        if told["event"] != "session.failed":
+            return ("done" if told["event"] == "session.completed" else "erased"), at
+        jobs = tx.select(tables.jobs, tables.jobs.c.id == subject_of(told))
+        return ("dead" if jobs and jobs[0]["status"] != "failed" else "failed"), at
 
     def secrets(self, tx: Transaction, hook: RowMapping) -> tuple[webhooks.Secret, ...]:
         """A webhook's secrets, newest first."""

@@ -21,9 +21,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 from dbos import DBOS, DBOSConfig
@@ -31,8 +31,10 @@ from dbos import DBOS, DBOSConfig
 from service import rounds, tables
 from service.errors import ServiceError
 from service.house import House
-from service.queues import DELIVERING, SCORING, DurableQueue, Words
+from service.observe import Metrics
+from service.queues import DELIVERING, SCORING, DurableQueue, Words, count_jobs
 from service.records import Records
+from service.tracing import Spans, open_spans
 from service.work import Work
 
 VERSION = "1"
@@ -48,6 +50,16 @@ BEAT_S = 3.0
 
 AWAY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits while the database, or the KMS, is away; the last goes on until it is back."""
+
+BURY_S = 60.0
+"""How often work is looked for whose workflow is over and whose end is noted nowhere."""
+
+STILL_S = 180.0
+"""A loop that has done nothing for so long has stopped. DBOS waits at most 126 s between two looks
+into its queue (120 s and its jitter)."""
+
+SCORED_S = 1_800.0
+"""A session that is scored for so long never ends. A judgement: a hundred times the longest."""
 
 KEPT = timedelta(days=7)
 """How long DBOS's rows of ended work stay, for who looks into what happened."""
@@ -87,7 +99,10 @@ def deliver_webhook(tenant_id: str, delivery_id: str, number: int = 1) -> str:
 
 
 def _patiently(step: Callable[[], str]) -> str:
-    """What the step says, once it was able to say it. Who is stuck is asked a few times."""
+    """What the step says, once it was able to say it.
+
+    Who is stuck is asked a few times; what then is noted nowhere, `Worker.bury` ends.
+    """
     with _here().busy(str(DBOS.workflow_id)):
         for number, wait_s in enumerate(chain(AWAY_S, repeat(AWAY_S[-1])), start=1):
             told = step()
@@ -100,15 +115,26 @@ def _patiently(step: Callable[[], str]) -> str:
 class Worker:
     """This process as a worker: `start` it once, `stop` lets what runs come to its end."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, house: House, spans: Spans | None = None) -> None:
+        self.house, self.spans = house, spans or open_spans(house.settings)
         self.queue = DurableQueue(house.settings.database_url)
-        self.work = Work(house, Records(house, self.queue), self.queue)
+        self.metrics = Metrics(lambda: count_jobs(house))
+        records = Records(house, self.queue)
+        self.work = Work(house, records, self.queue, self.metrics, self.spans)
         self.name = f"{os.uname().nodename[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stopping = threading.Event()
         self._alive = threading.Thread(target=self._keep_alive, daemon=True)
         self._keeping = threading.Thread(target=self._keep_up, daemon=True)
         self._missed: dict[str, float] = {}
+        # When each loop did something last; a database that is away stops DBOS's, and is no end.
+        self._beaten = time.monotonic()
+        self._polled = dict.fromkeys((SCORING, DELIVERING), self._beaten)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its loops did something lately, and no session is scored for ever."""
+        still = time.monotonic() - min(self._beaten, *self._polled.values())
+        return still < STILL_S and self.work.longest_s() < SCORED_S
 
     def start(self, *, warm: bool = True) -> None:
         """Takes work from now on. With `warm` the model is loaded before the first job.
@@ -123,15 +149,34 @@ class Worker:
             self.work.detector("")
         with self.house.store.system() as tx:
             tx.beat(self.name)  # first: who has work and is not among the living is robbed of it
-        DBOS(config=_config(self.house.settings.database_url, self.name))
+        dbos = DBOS(config=_config(self.house.settings.database_url, self.name))
         DBOS.launch()
-        n = self.house.settings.concurrency
-        DBOS.register_queue(SCORING, worker_concurrency=n, polling_interval_sec=0.1)
+        self._hold(dbos)
+        DBOS.register_queue(SCORING, worker_concurrency=1, polling_interval_sec=0.1)
         DBOS.register_queue(DELIVERING, worker_concurrency=8, polling_interval_sec=0.25)
         self.sweep()
         self._alive.start()
         if self.house.settings.upkeep_minutes:
             self._keeping.start()
+
+    def _hold(self, dbos: DBOS) -> None:
+        """Gives DBOS's loop our own concurrency, and notes that the loop goes.
+
+        DBOS 3.4 keeps a queue's settings in one row for all workers and reads it at every look
+        into the queue: who started last would set everybody's. So the row says 1, and the number
+        of this process is put in where the row is read. A DBOS that reads it by another way takes
+        one session at a time, too few and never too many.
+        """
+        own, read = self.house.settings.concurrency, dbos._sys_db.get_queue
+
+        def get_queue(name: str, **more: Any) -> Any:
+            self._polled[name] = time.monotonic()
+            queue = read(name, **more)
+            if queue is not None and name == SCORING:
+                queue._worker_concurrency = own
+            return queue
+
+        dbos._sys_db.get_queue = get_queue  # type: ignore[method-assign]
 
     def _try_keys(self) -> None:
         """With another root key every job would fail, one by one."""
@@ -150,6 +195,7 @@ class Worker:
         if self._keeping.is_alive():
             self._keeping.join(grace_s)  # what it leaves, the next round does
         self.queue.close()
+        self.spans.close()
         try:
             with self.house.store.system() as tx:
                 tx.forget_worker(self.name)
@@ -157,17 +203,23 @@ class Worker:
             pass  # the database is away: others find out by our silence
 
     def _keep_alive(self) -> None:
-        swept = time.monotonic()
+        swept = buried = time.monotonic()
         while not self._stopping.wait(BEAT_S):
+            self._beaten = time.monotonic()
             try:
                 with self.house.store.system() as tx:
                     tx.beat(self.name)
                 self.sweep()
+                if time.monotonic() - buried > BURY_S:
+                    buried = time.monotonic()
+                    self.bury()
                 if time.monotonic() - swept > _FORGET_S:
                     swept = time.monotonic()
                     forget()
             except Exception as error:  # the database may be away for a minute; then it goes on
                 log.warning("no sign of life could be given", extra={"error": type(error).__name__})
+                # DBOS's loops may wait for it too.
+                self._polled = dict.fromkeys(self._polled, time.monotonic())
 
     def _keep_up(self) -> None:
         while True:
@@ -198,6 +250,24 @@ class Worker:
                 DBOS.resume_workflows(ids, queue_name=queue)
         return len(lost)
 
+    def bury(self) -> int:
+        """Ends work whose workflow is over and noted nothing; returns how much.
+
+        A step that was `stuck` leaves it so. What cannot be noted now is tried the next time.
+        """
+        unfinished, n = self.work.unfinished(), 0
+        for some in batched(unfinished, 500):
+            found = DBOS.list_workflows(
+                workflow_ids=some, status=_GOING, load_input=False, load_output=False
+            )
+            for lost in set(some).difference(one.workflow_id for one in found):
+                try:
+                    n += self.work.bury(unfinished[lost])
+                except Exception as error:  # one that cannot be noted holds up no other
+                    said = {"error": type(error).__name__}
+                    log.error("lost work could not be ended", extra=said)
+        return n
+
     def _is_missed(self, one: Any) -> bool:
         since = self._missed.get(one.workflow_id)
         return (
@@ -209,6 +279,14 @@ class Worker:
 
 
 _FORGET_S = 3600.0
+_GOING = ["ENQUEUED", "DELAYED", "PENDING"]
+
+
+def batched(ids: Iterable[str], n: int) -> Iterator[list[str]]:
+    """So many ids at a time, in order."""
+    left = iter(ids)
+    while some := list(islice(left, n)):
+        yield some
 
 
 def forget(kept: timedelta = KEPT) -> int:

@@ -1,8 +1,8 @@
 """What is refused before it is read or queued: too large, too slow, too often.
 
 Two plain ASGI middlewares, to stand inside `service.observe.RequestLog` in this order:
-`BodyLimit`, then `RateLimit`. How many headers there are and how long (64 KiB in all) is left to
-uvicorn, and how slowly they come to what stands in front: uvicorn waits for a first request's.
+`BodyLimit`, then `RateLimit`. How long the headers may be is in service/heads.py; how slowly they
+come is left to what stands in front: uvicorn waits for a first request's.
 """
 
 import asyncio

@@ -15,13 +15,11 @@ import enum
 import logging
 import math
 import re
-import secrets
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -31,10 +29,6 @@ from typing import Any, TextIO
 import prometheus_client as prometheus
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from service.errors import ServiceError
-from service.limits import Clock, header, problem_messages
 
 _IDS = """batch_id delivery_id event_id job_id key_id report_id request_id session_id tenant_id
     trace_id user_id webhook_id worker_id workflow_id"""
@@ -45,31 +39,23 @@ IDS = frozenset(_IDS.split())
 """Keys of a log line that hold ids. A client's reference is the platform's own and is not one."""
 KEYS = IDS | frozenset(_OTHERS.split())
 """Every key that a log line of ours may have. A new one is added here, with thought."""
-FASTAPI_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)
+FASTAPI_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)
 """For `FastAPI(telemetry=...)`, whose own spans hold the path with its ids, and the query."""
 JOB_STATES = ("queued", "running", "done", "failed", "dead")
 JOB_OUTCOMES = ("done", "failed", "dead", "retried", "cancelled")
 WEBHOOK_OUTCOMES = ("delivered", "retried", "refused", "disabled", "dead")
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: logged at debug level only."""
 WAITS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
 """Steps of the histogram of answers: Prometheus's own, and the longest `Prefer: wait`."""
 JOBS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-CLIENT_LEFT = 499
-"""The status noted where the caller left before an answer: nginx's number, never sent."""
-BROKEN = "It is noted, and its request id finds it."
 
 _HERE = Path(__file__).resolve().parent
 _ROOMS = ("service/", "detector/", "models/")
-_ID = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{7,63}", re.ASCII)
+ID_FORM = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{7,63}", re.ASCII)
+"""What an id looks like: a token with a digit in it."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:@-]{0,47}", re.ASCII)
-_TRACE = re.compile(
-    r"(?!ff)[\da-f]{2}-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-([\da-f]{2})", re.A
-)
 
 
-class _Template(str):
+class Template(str):
     """A route's template, as the route itself has it."""
 
 
@@ -91,13 +77,13 @@ def _passed(key: str, value: object) -> object:
         value = value.value
     if isinstance(value, datetime | uuid.UUID):
         return str(value)
-    if value is None or type(value) in (_Template, bool):
+    if value is None or type(value) in (Template, bool):
         return value
     # Larger numbers are no counts, and JSON's readers do not keep them whole.
     if isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**53:
         return value
     is_word = isinstance(value, str) and value in _own_words()
-    if is_word or (isinstance(value, str) and key in IDS and _ID.fullmatch(value)):
+    if is_word or (isinstance(value, str) and key in IDS and ID_FORM.fullmatch(value)):
         return value
     if isinstance(value, str | bytes | list | tuple | dict | set):
         return f"{_type(value)}({len(value)})"
@@ -295,106 +281,3 @@ class Metrics:
                 self._jobs.labels(state).set(counts.get(state, 0))
             self._readable.set(1)
         return prometheus.generate_latest(self.registry), prometheus.CONTENT_TYPE_LATEST
-
-
-class Spans:
-    """OpenTelemetry spans with ids only; none unless `wanted` and opentelemetry-api is there."""
-
-    def __init__(self, *, wanted: bool = False, provider: Any = None) -> None:
-        self._tracer: Any = None
-        with suppress(ImportError):
-            if wanted:
-                from opentelemetry import trace
-
-                self._tracer = trace.get_tracer("rupture", tracer_provider=provider)
-
-    @contextmanager
-    def span(self, name: str, *, trace: str = "", **ids: object) -> Iterator[str]:
-        """Continues a caller's `traceparent`; gives the one to pass on, "" where there is none."""
-        valid = _TRACE.fullmatch(trace)
-        if self._tracer is None:
-            yield f"00-{valid[1]}-{secrets.token_hex(8)}-{valid[2]}" if valid else ""
-            return
-        from opentelemetry.trace.propagation import tracecontext
-
-        carrier = {"traceparent": trace} if valid else {}
-        with self._tracer.start_as_current_span(
-            str(_passed("", name)),
-            context=tracecontext.TraceContextTextMapPropagator().extract(carrier),
-            attributes=only_known(ids),
-            # What OpenTelemetry records of an exception is its message and its traceback.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            at = span.get_span_context()
-            yield f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
-
-
-class RequestLog:
-    """The outermost middleware: a request's id, its one log line, its numbers, and the last 500.
-
-    Add it last by `add_middleware`, within the framework's own last resort: an error that nobody
-    answered becomes a problem document here and goes no further, unless an answer was under way.
-    Writes `request_id`, and `traceparent` where the caller sent a valid one, into the scope's
-    state and every line logged meanwhile; who authenticates writes `tenant_id` and `key_id`. The
-    route is a template with the prefix of its own `APIRouter`, not with one of `include_router`.
-    """
-
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, spans: Spans, clock: Clock = time.monotonic
-    ) -> None:
-        self._app, self._metrics, self._spans, self._clock = app, metrics, spans, clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; what is no request is passed on as it is."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        state, began, status = scope.setdefault("state", {}), self._clock(), CLIENT_LEFT
-        given, failed = header(scope, b"x-request-id"), None
-        ids = {"request_id": given if _ID.fullmatch(given) else str(uuid.uuid4())}
-        with self._spans.span("request", trace=header(scope, b"traceparent"), **ids) as trace:
-            state.update(ids)
-            echoed = [(b"x-request-id", ids["request_id"].encode())]
-            if trace:
-                state["traceparent"], ids["trace_id"] = trace, trace.split("-")[1]
-                echoed.append((b"traceparent", trace.encode()))
-
-            async def tell(message: Message) -> None:
-                nonlocal status
-                if message["type"] == "http.response.start":
-                    status = message["status"]
-                    message = {**message, "headers": [*message.get("headers", ()), *echoed]}
-                await send(message)
-
-            try:
-                with structlog.contextvars.bound_contextvars(**ids):
-                    await self._app(scope, receive, tell)
-            except Exception as error:  # the last one who can answer
-                failed = error
-                if status != CLIENT_LEFT:
-                    raise
-                known = error if isinstance(error, ServiceError) else ServiceError(BROKEN)
-                for message in problem_messages(known, request_id=ids["request_id"]):
-                    await tell(message)
-            finally:
-                self._note(scope, ids, status, failed, self._clock() - began)
-
-    def _note(self, scope: Scope, ids: Any, status: int, failed: Any, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path_format", None)
-        route = route or getattr(scope.get("route"), "path", None) or "unmatched"
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
-        self._metrics.requests.labels(route, method, str(status)).inc()
-        self._metrics.request_seconds.labels(route, method).observe(seconds)
-        is_bug = status >= 500 or not (failed is None or isinstance(failed, ServiceError))
-        ordinary = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
-        structlog.get_logger().log(
-            logging.ERROR if is_bug else ordinary,
-            "request",
-            **ids,
-            **{key: scope["state"].get(key) for key in ("tenant_id", "key_id")},
-            route=_Template(route),
-            method=method,
-            status=status,
-            duration_ms=round(seconds * 1000, 1),
-            exc_info=failed if is_bug else None,
-        )

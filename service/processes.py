@@ -48,20 +48,26 @@ class Workers:
         n: how many.
         environment: theirs.
         give_up: called where one says that it cannot work, such as without its checkpoint.
+        port: at which the first answers (service.probe), the others at those after it; 0: none.
     """
 
-    def __init__(self, n: int, environment: Mapping[str, str], give_up: Callable[[], None]) -> None:
-        self._environment, self._give_up = dict(environment), give_up
+    def __init__(
+        self, n: int, environment: Mapping[str, str], give_up: Callable[[], None], port: int = 0
+    ) -> None:
+        self._environment, self._give_up, self._port = dict(environment), give_up, port
         self._ending, self.are_unusable = threading.Event(), False
-        self._all = [self._start() for _ in range(n)]
+        self._all = [self._start(place) for place in range(n)]
         self._watching = threading.Thread(target=self._watch, daemon=True)
         self._watching.start()
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self, place: int) -> "subprocess.Popen[bytes]":
         # -P: a folder named `service` where somebody stands is not ours.
         command = [sys.executable, "-P", "-m", "service.worker"]
+        port = str(self._port + place if self._port else 0)
         return subprocess.Popen(  # noqa: S603 - our own Python, our own module
-            command, stdin=subprocess.PIPE, env=self._environment
+            command,
+            stdin=subprocess.PIPE,
+            env={**self._environment, "RUPTURE_WORKER_PORT": port},
         )
 
     def _watch(self) -> None:
@@ -77,7 +83,7 @@ class Workers:
                 log.error("a worker ended and is started again")
                 if self._ending.wait(AGAIN_S[min(n_died, len(AGAIN_S) - 1)]):
                     return
-                self._all[place], n_died = self._start(), n_died + 1
+                self._all[place], n_died = self._start(place), n_died + 1
 
     def end(self) -> None:
         """Lets what runs come to its end, for GRACE_S, then kills what is left."""
@@ -97,10 +103,11 @@ class Workers:
 def run_worker(settings: Settings, *, until: IO[bytes] | None = None) -> None:
     """A worker, until SIGTERM or SIGINT, or until `until` ends. It ends the process, with 0.
 
-    Raises: ServiceError, ModelError, SQLAlchemyError: it cannot start.
+    Raises: ServiceError, ModelError, SQLAlchemyError, OSError: it cannot start.
     """
     from service.house import open_house
     from service.jobs import Worker
+    from service.probe import Probe
     from service.queues import make_tables
 
     set_up(settings)
@@ -112,6 +119,8 @@ def run_worker(settings: Settings, *, until: IO[bytes] | None = None) -> None:
     house = open_house(settings)
     make_tables(settings.database_url)
     own = Worker(house)
+    if settings.worker_port:
+        Probe(settings.host, settings.worker_port, lambda: own.is_alive, own.metrics)
     own.start()
     ended.wait()
     own.stop(grace_s=GRACE_S)

@@ -4,15 +4,31 @@ What DBOS keeps are ids and code words as JSON, never a pickle and never what so
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import DBOSClient, Serializer, run_dbos_database_migrations
 
+from service import tables
 from service.deeds import Enqueue
+from service.house import House
 from service.store import Transaction
 
 SCORING, DELIVERING = "scoring", "delivering"
 """The two queues: a receiver that hangs holds up no scoring."""
+
+
+def workflow_id(id_: str, number: int) -> str:
+    """What DBOS calls a job's try, or a delivery's attempt, of this number."""
+    return id_ if number == 1 else f"{id_}.{number}"
+
+
+def count_jobs(house: House) -> Mapping[str, int]:
+    """How many jobs of all tenants are in each state."""
+    query = sa.select(tables.jobs.c.status, sa.func.count()).group_by(tables.jobs.c.status)
+    with house.store.system() as tx:
+        return {status: int(n) for status, n in tx.connection.execute(query).all()}
 
 
 class Words(Serializer):
@@ -70,7 +86,7 @@ class DurableQueue(Enqueue):
         options: Any = {
             "workflow_name": name,
             "queue_name": queue,
-            "workflow_id": id_ if number == 1 else f"{id_}.{number}",
+            "workflow_id": workflow_id(id_, number),
             **({"delay_seconds": wait_s} if wait_s else {}),
             **more,
         }

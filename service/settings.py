@@ -114,6 +114,23 @@ class Settings(BaseSettings):
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="Private networks that webhooks may go to all the same."
     )
+    webhook_ca_file: Path | None = Field(
+        None,
+        description="File of authorities (PEM) that webhooks trust beside the public ones, for "
+        "receivers in your own house.",
+    )
+    worker_port: int = Field(
+        0,
+        ge=0,
+        le=65_471,  # 64 workers beside one API have the ports from it on
+        description="Port at which a worker answers /livez and /metrics, at `host`; 0: none. The "
+        "workers of `rupture serve` take this one and those after it, one each.",
+    )
+    tracing: bool = Field(
+        False,
+        description="Whether spans go to an OpenTelemetry collector (OTEL_EXPORTER_OTLP_ENDPOINT "
+        "and the other OTEL_ variables say where); needs the packages of `[tracing]`.",
+    )
     log: Literal["json", "console", "auto"] = Field(
         "auto", description="Form of the log; auto: console in a terminal, else JSON lines."
     )

@@ -7,6 +7,7 @@ this one ended.
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from sqlalchemy.engine import RowMapping
 from detector.errors import DetectorError
 from models.errors import ModelError
 from service import tables, webhooks
-from service.destinations import Guard
+from service.destinations import guard_of
 from service.errors import Gone, NotFound, Unavailable, code_of
 from service.house import House
-from service.queues import DurableQueue
+from service.observe import Metrics
+from service.queues import DELIVERING, SCORING, DurableQueue, workflow_id
 from service.records import Records
 from service.store import Transaction
+from service.tracing import Spans
 
 if TYPE_CHECKING:
     from detector import Detector
@@ -33,20 +36,30 @@ DEATHS_PER_TRY = 5
 """So many times `max_attempts` may a job be begun before it is held for what kills its workers. A
 judgement: an unlucky job is begun anew a few times; one that fills the memory, each time."""
 
+Lost = tuple[str, str, str, int]
+"""Work that may be lost: its queue, tenant and id, and the number of the try that is due."""
+
 log = logging.getLogger(__name__)
 
 
 class Work:
     """What a worker's steps do, in plain methods. One a process, see `Worker`."""
 
-    def __init__(self, house: House, records: Records, queue: DurableQueue) -> None:
+    def __init__(
+        self,
+        house: House,
+        records: Records,
+        queue: DurableQueue,
+        metrics: Metrics | None = None,
+        spans: Spans | None = None,
+    ) -> None:
         self.house, self.records, self.queue = house, records, queue
-        self.guard = Guard(
-            allow_http=house.settings.webhook_http, networks=house.settings.webhook_networks
-        )
+        self.metrics, self.spans = metrics or Metrics(dict), spans or Spans()
+        self.guard = guard_of(house.settings)
         self._lock = threading.Lock()
         self._detectors: dict[str, Detector] = {}
         self._busy: set[str] = set()
+        self._begun: dict[str, float] = {}
 
     @contextmanager
     def busy(self, workflow_id: str) -> Iterator[None]:
@@ -60,6 +73,11 @@ class Work:
     def runs(self, workflow_id: str) -> bool:
         """Whether this process runs it."""
         return workflow_id in self._busy
+
+    def longest_s(self) -> float:
+        """Seconds for which the session that is scored longest just now has been; else 0."""
+        begun = list(self._begun.values())  # one step: other threads begin and end meanwhile
+        return time.monotonic() - min(begun) if begun else 0.0
 
     def detector(self, checkpoint: str) -> "Detector":
         """The detector of a checkpoint; "": the one that the settings name. Loaded once.
@@ -83,15 +101,24 @@ class Work:
         done, failed, dead; again: the next try is in the queue; gone: nothing is to be done; away:
         nothing can be noted now, call it again; stuck: nor may it ever be.
         """
-        try:
-            return self._score(tenant_id, job_id, number)
-        except NotFound:
-            return "gone"
-        except Unavailable:
-            return "away"
-        except Exception as error:  # nothing is to get past it, and no text
-            log.error("the end of a job could not be noted", extra={"error": type(error).__name__})
-            return "stuck"
+        began = time.monotonic()
+        with self.spans.span("job", tenant_id=tenant_id, job_id=job_id, attempt=number):
+            try:
+                ended = self._score(tenant_id, job_id, number)
+            except NotFound:
+                ended = "gone"
+            except Unavailable:
+                ended = "away"
+            except Exception as error:  # nothing is to get past it, and no text
+                said = {"error": type(error).__name__}
+                log.error("the end of a job could not be noted", extra=said)
+                ended = "stuck"
+            self.spans.note(outcome=ended)
+        outcome = "retried" if ended == "again" else ended
+        if outcome in ("done", "failed", "dead", "retried"):
+            self.metrics.jobs_ended[outcome].inc()
+            self.metrics.job_seconds.observe(time.monotonic() - began)
+        return ended
 
     def _score(self, tenant_id: str, job_id: str, number: int) -> str:
         try:
@@ -99,7 +126,11 @@ class Work:
             if isinstance(begun, str):
                 return begun
             job, session, data, options = begun
-            report = self._analyze(job["checkpoint"], data, options, session["attendance"])
+            self._begun[job_id] = time.monotonic()
+            try:
+                report = self._analyze(job["checkpoint"], data, options, session["attendance"])
+            finally:
+                self._begun.pop(job_id, None)
             return self._end(tenant_id, job_id, report)
         except (NotFound, Unavailable):
             raise
@@ -163,6 +194,8 @@ class Work:
             if job["status"] != "running":
                 return "gone"  # cancelled, erased, or done by another meanwhile
             self.records.finish(tx, job, row, report, self.house.clock())
+        self.metrics.turns_scored.inc(len(report["turns"]))
+        self.spans.note(session_id=row["id"], n_turns=len(report["turns"]))
         return "done"
 
     def _fail(self, tenant_id: str, job_id: str, code: str) -> str:
@@ -192,6 +225,41 @@ class Work:
             self.queue.score(tx, job_id, job["turn"], number=number + 1, wait_s=wait_s)
         return "again"
 
+    # -- what was lost -----------------------------------------------------------------------------
+
+    def unfinished(self) -> dict[str, Lost]:
+        """Every job and delivery that has not come to its end, by the workflow that is due."""
+        jobs, told = tables.jobs, tables.deliveries
+        found: dict[str, Lost] = {}
+        with self.house.store.system() as tx:
+            for one in tx.select(jobs, jobs.c.status.in_(("queued", "running"))):
+                due = one["n_failed"] + 1
+                found[workflow_id(one["id"], due)] = (SCORING, one["tenant_id"], one["id"], due)
+            for one in tx.select(told, told.c.status == "waiting"):
+                due = one["n_attempts"] + 1
+                found[workflow_id(one["id"], due)] = (DELIVERING, one["tenant_id"], one["id"], due)
+        return found
+
+    def bury(self, lost: Lost) -> bool:
+        """Ends work whose workflow is over and noted nothing: a job as a dead letter.
+
+        Returns: whether; not where its end was noted after all. Raises: what notes it.
+        """
+        queue, tenant_id, id_, number = lost
+        now, told = self.house.clock(), tables.deliveries
+        with self.house.store.transaction(tenant_id) as tx:
+            if queue == DELIVERING:
+                row = tx.get(told, id_, lock=True)
+                is_open = row["status"] == "waiting" and row["n_attempts"] == number - 1
+                if is_open:
+                    tx.change(told, id_, status="given_up", last_reason="stuck", updated_at=now)
+                return bool(is_open)
+            job, session = self._locked(tx, id_)
+            is_open = job["status"] in ("queued", "running") and job["n_failed"] == number - 1
+            if is_open:
+                self.records.fail(tx, job, session, {"code": "stuck"}, "dead", now)
+            return bool(is_open)
+
     # -- a delivery --------------------------------------------------------------------------------
 
     def deliver(self, tenant_id: str, delivery_id: str, number: int = 1) -> str:
@@ -200,16 +268,20 @@ class Work:
         delivered, disabled, given_up; again: the next attempt is in the queue; gone: nothing is
         to be done; away: nothing can be noted now, call it again; stuck: nor may it ever be.
         """
-        try:
-            ended = self._attempt(tenant_id, delivery_id, number)
-            return "gone" if ended is None else self._note(tenant_id, delivery_id, number, ended)
-        except NotFound:
-            return "gone"
-        except Unavailable:
-            return "away"
-        except Exception as error:  # as in `score`
-            log.error("an attempt could not be noted", extra={"error": type(error).__name__})
-            return "stuck"
+        ids: dict[str, Any] = {"delivery_id": delivery_id, "attempt": number}
+        with self.spans.span("delivery", tenant_id=tenant_id, **ids):
+            try:
+                came = self._attempt(tenant_id, delivery_id, number)
+                ended = self._note(tenant_id, delivery_id, number, came) if came else "gone"
+            except NotFound:
+                ended = "gone"
+            except Unavailable:
+                ended = "away"
+            except Exception as error:  # as in `score`
+                log.error("an attempt could not be noted", extra={"error": type(error).__name__})
+                ended = "stuck"
+            self.spans.note(outcome=ended)
+        return ended
 
     def _attempt(self, tenant_id: str, delivery_id: str, number: int) -> webhooks.Attempt | None:
         """What came of it; None: there is nothing to be sent any more."""
@@ -222,13 +294,11 @@ class Work:
                 if not found or found[0]["disabled_at"]:
                     return webhooks.Attempt("disabled", "gone")
                 kept = self.records.secrets(tx, found[0])
-                status = self._status(tx, told)
+                status, at = self.records.happened(tx, told)
             return webhooks.attempt(
                 found[0]["url"],
                 message_id=delivery_id,
-                body=webhooks.payload(
-                    told["event"], told["session_id"], status, told["created_at"]
-                ),
+                body=webhooks.payload(told["event"], told["session_id"], status, at),
                 secrets=kept,
                 now=self.house.clock(),
                 guard=self.guard,
@@ -238,14 +308,6 @@ class Work:
         except Exception as error:  # an attempt like others: else it would be made for ever
             log.error("a delivery's attempt failed", extra={"error": type(error).__name__})
             return webhooks.Attempt("retry", "internal")
-
-    def _status(self, tx: Transaction, told: RowMapping) -> Any:
-        """The session's status in a message; a job that died through us is told from a failed."""
-        if told["event"] != "session.failed":
-            return {"session.completed": "done", "session.erased": "erased"}[told["event"]]
-        jobs = tx.select(tables.jobs, tables.jobs.c.id == told["subject"])
-        code = (jobs[0]["problem"] or {}).get("code") if jobs else ""
-        return "dead" if code in ("too_many_attempts", "worker_died") else "failed"
 
     def _note(self, tenant_id: str, delivery_id: str, number: int, ended: webhooks.Attempt) -> str:
         wait_s = webhooks.schedule(delivery_id, number, retry_after_s=ended.retry_after_s)
@@ -271,4 +333,7 @@ class Work:
                 )
             if status == "waiting":
                 self.queue.deliver(tx, delivery_id, number=number + 1, wait_s=wait_s or 0.0)
+        counted = {"waiting": "retried", "given_up": "dead"}
+        outcome = "refused" if ended.outcome == "refused" else counted.get(status, status)
+        self.metrics.webhooks[outcome].inc()
         return "again" if status == "waiting" else status

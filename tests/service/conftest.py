@@ -864,6 +864,11 @@ class Receiver(ThreadingHTTPServer):
         """Those of the messages that came."""
         return [headers["webhook-id"] for headers, _ in self.came]
 
+    @property
+    def bodies(self) -> list[Any]:
+        """The messages that came, read."""
+        return [json.loads(body) for _, body in self.came]
+
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:

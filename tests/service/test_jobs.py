@@ -423,6 +423,30 @@ def test_what_dbos_keeps_comes_back_as_it_was() -> None:
         assert words.deserialize(words.serialize(value)) == value
 
 
+def test_a_message_that_is_sent_again_says_what_the_first_one_said(
+    place: Any, work: Work, actor: Actor, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.records.register(actor, receiver.url, EVENTS)
+    breaks(monkeypatch, work, ZeroDivisionError())
+    session_id = place.hand_in(actor)
+    job_id = place.job_of(session_id)["id"]
+    for number in range(1, place.house.settings.max_attempts + 1):
+        work.score("ten_a", job_id, number)
+    (told,) = place.rows(tables.deliveries)
+    assert work.deliver("ten_a", told["id"]) == "delivered"
+    place.house.clock.move(hours=5)
+    again = place.records.replay(actor, told["id"])
+    # Even where the job was put in again meanwhile: the message is of what happened then.
+    place.records.replay_job(actor, job_id)
+    assert work.deliver("ten_a", again) == "delivered"
+    third = place.records.replay(actor, again)
+    assert work.deliver("ten_a", third) == "delivered"
+    first, second, last = receiver.bodies
+    assert first["data"] == {"session_id": session_id, "status": "dead"}
+    assert second == last == first
+    assert len({told["id"], again, third} & set(receiver.ids)) == 3
+
+
 # A worker in this process
 
 
@@ -511,3 +535,100 @@ def test_a_worker_with_another_root_key_does_not_start(place: Any, actor: Actor)
     other = RootKeys.from_value(b64encode(secrets.token_bytes(32)).decode())
     with pytest.raises(UnknownKey):
         Worker(replace(place.house, vault=Vault(other))).start()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that waits for nothing long."""
+    monkeypatch.setattr(jobs, "AWAY_S", (0.05, 0.05))
+    monkeypatch.setattr(jobs, "BEAT_S", 0.1)
+    monkeypatch.setattr(jobs, "BURY_S", 0.3)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_job_whose_end_cannot_be_noted_becomes_a_dead_letter_and_can_be_replayed(
+    place: Any, actor: Actor, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.records.register(actor, receiver.url, EVENTS)
+    with working(place) as worker:
+        with monkeypatch.context() as broken:
+            for name in ("_end", "_put_off"):
+                broken.setattr(worker.work, name, lambda *_: 1 / 0)
+            session_id = place.hand_in(actor)
+            until(lambda: place.job_of(session_id)["status"] == "dead")
+        job = place.job_of(session_id)
+        assert job["problem"] == {"code": "stuck"}
+        assert states(place) == {session_id: "failed"}
+        until(lambda: receiver.bodies)
+        assert [one["data"]["status"] for one in receiver.bodies] == ["dead"]
+        place.records.replay_job(actor, job["id"])
+        until(lambda: states(place) == {session_id: "done"})
+    assert place.actions(actor).count("job.died") == 1
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_cannot_even_be_buried_is_buried_when_it_can_and_holds_up_no_other(
+    place: Any, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working(place) as worker:
+        fail, tries = worker.work.records.fail, 0
+
+        def twice_broken(*given: Any) -> None:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise RuntimeError
+            fail(*given)
+
+        monkeypatch.setattr(worker.work.records, "fail", twice_broken)
+        with monkeypatch.context() as broken:
+            for name in ("_end", "_put_off"):
+                broken.setattr(worker.work, name, lambda *_: 1 / 0)
+            stuck = place.hand_in(actor)
+            until(lambda: tries)
+        other = place.hand_in(actor)
+        until(lambda: states(place)[other] == "done")
+        until(lambda: states(place)[stuck] == "failed")
+    assert tries == 3
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_message_whose_end_cannot_be_noted_is_given_up(
+    place: Any, actor: Actor, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.records.register(actor, receiver.url, EVENTS)
+    with working(place) as worker:
+        monkeypatch.setattr(worker.work, "_note", lambda *_: 1 / 0)
+        place.hand_in(actor)
+        until(lambda: [one["status"] for one in place.rows(tables.deliveries)] == ["given_up"])
+    (told,) = place.rows(tables.deliveries)
+    assert told["last_reason"] == "stuck"
+    assert len(set(receiver.ids)) == 1
+
+
+@pytest.mark.usefixtures("hurried")
+def test_work_that_waits_or_runs_is_not_buried(
+    place: Any, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_work, "RETRY_S", (600.0,))
+    go_on = threading.Event()
+    with working(place) as worker:
+        analyze, n = worker.work._analyze, 0
+
+        def first_broken_then_slow(*given: Any) -> Any:
+            nonlocal n
+            n += 1
+            if n == 1:
+                raise RuntimeError
+            go_on.wait(30)
+            return analyze(*given)
+
+        monkeypatch.setattr(worker.work, "_analyze", first_broken_then_slow)
+        put_off = place.hand_in(actor)
+        until(lambda: place.job_of(put_off)["n_failed"] == 1)
+        running, waiting = place.hand_in(actor), place.hand_in(actor)
+        until(lambda: states(place)[running] == "running")
+        assert worker.bury() == 0
+        assert states(place) == {put_off: "queued", running: "running", waiting: "queued"}
+        go_on.set()
+        until(lambda: states(place)[waiting] == "done")

@@ -37,13 +37,13 @@ from service.observe import (
     KEYS,
     WEBHOOK_OUTCOMES,
     Metrics,
-    RequestLog,
     SafeRecord,
-    Spans,
     describe,
     only_known,
     set_up_logging,
 )
+from service.request_log import RequestLog
+from service.tracing import Spans
 
 CANARY = "zyxcanary"
 SESSION = "0b0e7a5c-93b3-4a53-8d5f-6a1f3d1b8c11"
@@ -811,11 +811,11 @@ class Recorder(trace.TracerProvider, trace.Tracer):
         )
 
 
-def test_spans_are_off_unless_wanted() -> None:
-    recorder = Recorder()
-    with Spans(provider=recorder).span("request") as traced:
+def test_there_are_no_spans_without_a_provider_and_a_trace_goes_on_all_the_same() -> None:
+    with Spans().span("request") as traced:
         assert traced == ""
-    assert recorder.begun == []
+    with Spans().span("request", trace=TRACE) as traced:
+        assert traced.startswith(TRACE[:36])
 
 
 def test_a_span_has_ids_alone_and_records_no_exception(log: Log) -> None:
@@ -825,7 +825,7 @@ def test_a_span_has_ids_alone_and_records_no_exception(log: Log) -> None:
         "POST",
         f"/v1/sessions/{CANARY}/fail?said={CANARY}",
         content=CANARY.encode(),
-        spans=Spans(wanted=True, provider=recorder),
+        spans=Spans(recorder),
         headers={
             "x-request-id": "from-outside-1",
             "traceparent": TRACE,
@@ -842,19 +842,11 @@ def test_a_span_has_ids_alone_and_records_no_exception(log: Log) -> None:
 
 def test_what_is_given_to_a_span_is_hidden_like_in_a_line() -> None:
     recorder = Recorder()
-    with Spans(wanted=True, provider=recorder).span(CANARY, session_id=SESSION, code=CANARY) as own:
+    with Spans(recorder).span(CANARY, session_id=SESSION, code=CANARY) as own:
         assert own == f"00-{1:032x}-{2:016x}-01"
     name, begun = recorder.begun[0]
     assert name == "str(9)"
     assert begun["attributes"] == {"session_id": SESSION, "code": "str(9)"}
-
-
-def test_where_opentelemetry_is_not_installed_there_are_no_spans(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with Spans(wanted=True).span("request", trace=TRACE) as traced:
-        assert traced.startswith(TRACE[:36])
 
 
 def test_the_frameworks_own_telemetry_is_told_to_be_off() -> None:

@@ -293,6 +293,31 @@ def test_two_workers_share_the_work(place: Any, start: Start) -> None:
 
 
 @on_postgresql
+@pytest.mark.parametrize("numbers", [("3", "1"), ("1", "3")], ids=["3 first", "1 first"])
+def test_each_worker_holds_its_own_concurrency_whoever_started_last(
+    place: Any, start: Start, numbers: tuple[str, str]
+) -> None:
+    for n in numbers:
+        start(SLOW_S="1.0", RUPTURE_CONCURRENCY=n)
+    until(lambda: len(place.rows(tables.workers)) == 2)
+    actor, most = place.tenant(), Counter[str]()
+    for _ in range(16):
+        place.hand_in(actor)
+
+    def is_over() -> bool:
+        queue = place.in_queue()
+        for name, n in Counter(
+            one["executor_id"] for one in queue if one["status"] == "PENDING"
+        ).items():
+            most[name] = max(most[name], n)
+        return {one["status"] for one in queue} == {"SUCCESS"}
+
+    until(is_over)
+    assert sorted(most.values()) == [1, 3]
+    expect_each_once(place, 16, n_hooks=0)
+
+
+@on_postgresql
 def test_a_database_that_goes_away_and_comes_back_loses_nothing(
     place: Any, start: Start, receiver: Any, postgres: Any
 ) -> None:

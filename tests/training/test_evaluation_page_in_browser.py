@@ -1,5 +1,6 @@
 """The evaluation's page in Debian's chromium: both schemes, a phone, no request."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(120),
     pytest.mark.skipif(
-        _CHROMIUM is None,
+        # Where it is asked for, as in CI, the tests fail for want of it.
+        _CHROMIUM is None and not os.environ.get("RUPTURE_NEEDS_CHROMIUM"),
         reason="BROWSER TESTS NOT RUN: no chromium on this machine (apt-get install chromium)",
     ),
 ]
@@ -26,6 +28,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    assert _CHROMIUM, "chromium is not here (RUPTURE_NEEDS_CHROMIUM is set)"
     with playwright_api.sync_playwright() as playwright:
         arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)

@@ -16,12 +16,15 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import httpcore
 import httpx
 
 from service.errors import Invalid, ServiceError
-from service.settings import Settings
+
+if TYPE_CHECKING:  # the client signs and checks with this, and has no settings
+    from service.settings import Settings
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -164,7 +167,7 @@ class NoAuthorities(ServiceError):
         super().__init__(f"RUPTURE_WEBHOOK_CA_FILE: {path}: no certificates (PEM) can be read")
 
 
-def guard_of(settings: Settings) -> Guard:
+def guard_of(settings: "Settings") -> Guard:
     """The guard that an operator has set. Raises: NoAuthorities."""
     tls, path = None, settings.webhook_ca_file
     if path is not None:

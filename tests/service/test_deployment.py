@@ -31,6 +31,8 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PORT = Settings.model_fields["port"].default
+PROBED = 8400
+"""The port at which the manifests let a worker answer."""
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 MANIFESTS: list[dict[str, Any]] = list(
@@ -195,6 +197,19 @@ def test_the_manifests_ports_and_probes_are_the_services_own() -> None:
     assert service["spec"]["selector"] == labels
 
 
+def test_a_worker_is_asked_whether_it_lives_at_its_own_port() -> None:
+    [container] = pods()["rupture-worker"]["containers"]
+    assert {"name": "RUPTURE_WORKER_PORT", "value": str(PROBED)} in container["env"]
+    assert {"name": "RUPTURE_HOST", "value": "0.0.0.0"} in container["env"]  # noqa: S104
+    assert container["ports"] == [{"name": "probe", "containerPort": PROBED}]
+    for probe in ("livenessProbe", "startupProbe"):
+        assert container[probe]["httpGet"] == {"path": "/livez", "port": "probe"}
+    composed = OURS["worker"]
+    assert composed["environment"]["RUPTURE_WORKER_PORT"] == str(PROBED)
+    assert f":{PROBED}/livez" in str(composed["healthcheck"]["test"])
+    assert "ports" not in composed
+
+
 def test_nothing_comes_in_or_goes_out_but_what_is_said() -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in of_kind("NetworkPolicy")}
     nothing = policies.pop("rupture-nothing")
@@ -202,7 +217,7 @@ def test_nothing_comes_in_or_goes_out_but_what_is_said() -> None:
     assert not {"ingress", "egress"} & set(nothing)
     assert nothing["podSelector"]["matchLabels"] == {"app": "rupture"}
     ways_in = [rule for one in policies.values() for rule in one.get("ingress", ())]
-    assert [port["port"] for rule in ways_in for port in rule["ports"]] == [PORT]
+    assert [port["port"] for rule in ways_in for port in rule["ports"]] == [PORT, PORT, PROBED]
     assert all(rule["from"] for rule in ways_in)
     [tells] = [one for one in policies.values() if "ipBlock" in str(one)]
     [way] = tells["egress"]

@@ -304,7 +304,7 @@ def test_each_worker_holds_its_own_concurrency_whoever_started_last(
         start(SLOW_S="1.0", RUPTURE_CONCURRENCY=n)
     until(lambda: len(place.rows(tables.workers)) == 2)
     actor, most = place.tenant(), Counter[str]()
-    for _ in range(16):
+    for _ in range(12):
         place.hand_in(actor)
 
     def is_over() -> bool:
@@ -315,9 +315,9 @@ def test_each_worker_holds_its_own_concurrency_whoever_started_last(
             most[name] = max(most[name], n)
         return {one["status"] for one in queue} == {"SUCCESS"}
 
-    until(is_over)
+    until(is_over, 120)
     assert sorted(most.values()) == [1, 3]
-    expect_each_once(place, 16, n_hooks=0)
+    expect_each_once(place, 12, n_hooks=0)
 
 
 @on_postgresql

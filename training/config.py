@@ -12,7 +12,6 @@ from typing import Any
 
 from training.augment import AugmentConfig
 from training.corpus import TrainingDataError
-from training.losses import LossConfig
 from training.sources import DataConfig
 
 
@@ -67,6 +66,37 @@ class NetworkConfig:
     session_size: int = 96
     feature_size: int = 64
     dropout: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """Weights of the heads and of the turns (training.losses).
+
+    The values are those of a first trial, chosen so that the labels lead; judgements, not tuned.
+
+    Args:
+        labels: weight of the mean cross-entropy of a label that the turn's speaker can carry.
+        markers, strategies: weight of the cross-entropy summed over a turn's columns.
+        pillars, talk, behaviour: weight of the cross-entropy of one choice among several.
+        intensity, ratings: weight of the mean squared error.
+        soft: share of a label's target that the mean of the raw codings gives, 0..1.
+        invented: what a turn of an invented session counts in the labels, a real one being 1.
+        unsure: the same for a turn whose label coders may well differ on; 1 trusts it in full.
+        positive: what a labelled turn counts against one without, above 1 where labels are rare.
+    """
+
+    labels: float = 2.0
+    markers: float = 0.9
+    strategies: float = 0.9
+    pillars: float = 0.1
+    intensity: float = 0.1
+    talk: float = 0.2
+    behaviour: float = 0.2
+    ratings: float = 0.05
+    soft: float = 0.5
+    invented: float = 1.0
+    unsure: float = 1.0
+    positive: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """A configuration is read whole, or the key at fault is named."""
 
+import subprocess
+import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -66,3 +68,11 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, key: str) -> No
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml"):
         read_config(tmp_path / "absent.toml")
+
+
+def test_reading_a_configuration_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, training.config; print({'torch', 'transformers', 'sklearn'} & {*sys.modules})"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"

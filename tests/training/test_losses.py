@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses import LossConfig, SessionLoss
+from training.config import LossConfig
+from training.losses import SessionLoss
 
 N_TURNS = 4
 """Client, therapist, client, padding."""

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from detector import Detector
 from detector.codebook import load_codebook
-from service import api, reports_api, sessions_api, tables, tokens
+from service import api, rendering, reports_api, sessions_api, sign_in, tables, tokens
 from service.auth import Authenticate, note_denial
 from service.destinations import Guard
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
@@ -33,6 +33,7 @@ from service.queues import DurableQueue
 from service.records import Records
 from service.scopes import Scope
 from service.uploads import faults_of
+from service.visiting import Visiting
 
 _ABOUT = (
     "Decision support about interaction behaviour in the text of a therapy session: where the "
@@ -72,8 +73,9 @@ def create_app(house: House) -> FastAPI:
     app.state.guard = Guard(allow_http=settings.webhook_http, networks=settings.webhook_networks)
     app.state.detector, app.state.scoring = _detector(settings.checkpoint), asyncio.Lock()
     app.state.n_scoring = 0
+    app.state.provider = sign_in.provider_of(settings)
     app.state.metrics = Metrics(lambda: count_jobs(house))
-    for routes in _ROUTERS:
+    for routes in (*_ROUTERS, *PAGES):
         app.include_router(routes)
     _add_operations(app)
     _add_refusals(app)
@@ -88,6 +90,7 @@ def create_app(house: House) -> FastAPI:
             Policy("address", "address", ANYBODY_PER_MINUTE),
         ),
     )
+    app.add_middleware(Visiting, house=house)
     app.add_middleware(Authenticate, house=house)
     app.add_middleware(RequestLog, metrics=app.state.metrics, spans=Spans())
     return app
@@ -100,6 +103,9 @@ _ROUTERS = (
     tokens.router,
     tokens.token_router,
 )
+
+PAGES = (sign_in.router,)
+"""What people see; no part of the API's document."""
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -269,7 +275,9 @@ def _add_refusals(app: FastAPI) -> None:
 def answer(
     error: ServiceError, request: Request, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A refusal as its problem document."""
+    """A refusal as its problem document, or as a page where a browser asks for one."""
+    if rendering.wants_page(request):
+        return rendering.refusal(error, request)
     more = dict(headers or {})
     if wait := getattr(error, "retry_after_s", None):
         more["Retry-After"] = str(wait)

@@ -66,7 +66,7 @@ def read_settings(**given: Any) -> Settings:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Our own refusals as one line; they quote nothing."""
     try:
         yield
@@ -94,7 +94,7 @@ def serve(
     given = {"database": database, "home": home, "host": host, "port": port, "workers": workers}
     given["checkpoint"] = checkpoint
     settings = read_settings(**given)
-    with _told():
+    with told():
         code = _serve(settings, {name: str(v) for name, v in given.items() if v is not None})
     raise typer.Exit(code)
 
@@ -195,6 +195,7 @@ def _welcome(server: "uvicorn.Server", url: str, key: str, is_scored: bool) -> N
     place, said = "/v1/sessions", "Your sessions:"
     if is_scored and _EXAMPLE_FILE.is_file():
         place, said = _score_example(url, key)
+    typer.echo(f"People sign in at {url}/review; make the first of them: {_ADD}\n")
     typer.echo(f"{said}\n\n  curl -H 'Authorization: Bearer {key}' {url}{place}\n")
 
 
@@ -234,6 +235,8 @@ def _score_example(url: str, key: str) -> tuple[str, str]:
     return f"{place}/report", "The example session was scored. Its report:"
 
 
+_ADD = "rupture account add NAME --role clinician"
+
 _EXAMPLE_FILE = Path(__file__).parents[1] / "examples" / "session.vtt"
 """In a clone; an installed package has none, and then only the key is shown."""
 
@@ -245,7 +248,7 @@ def worker(
 ) -> None:
     """Take scoring and webhooks from the queue, until SIGTERM; as many as there are cores."""
     settings = read_settings(database=database, home=home, checkpoint=checkpoint)
-    with _told():
+    with told():
         run_worker(settings)
 
 
@@ -253,7 +256,7 @@ def worker_beside_api() -> None:
     """A worker of `rupture serve`: it ends when its standard input does. Exits the process."""
     try:
         settings = read_settings()
-        with _told():
+        with told():
             run_worker(settings, until=sys.stdin.buffer)
     except typer.Exit as error:
         sys.exit(error.exit_code)
@@ -282,7 +285,7 @@ def create_tenant(name: str, database: Database = None, home: Home = None) -> No
     from service.house import open_house
 
     settings = read_settings(database=database, home=home)
-    with _told():
+    with told():
         house = open_house(settings)
         tenant_id, key = make_tenant(house, name)
         house.store.close()

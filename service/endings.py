@@ -40,6 +40,7 @@ class Endings(Deeds):
         now, session_id = self.house.clock(), row["id"]
         for one in tx.select(tables.reports, tables.reports.c.session_id == session_id):
             tx.change(tables.reports, one["id"], sealed=None, summary={})
+        self._drop_reviews(tx, session_id)
         self._cancel_jobs(tx, session_id, now)
         tx.change(
             tables.sessions,
@@ -126,4 +127,11 @@ class Endings(Deeds):
             # A report quotes: with the text it goes too.
             for one in tx.select(tables.reports, tables.reports.c.session_id == row["id"]):
                 tx.change(tables.reports, one["id"], sealed=None)
+            self._drop_reviews(tx, row["id"])
         tx.change(tables.sessions, row["id"], **values)
+
+    def _drop_reviews(self, tx: Transaction, session_id: str) -> None:
+        """Reviews and comments: they may quote what was said."""
+        for table in (tables.reviews, tables.comments):
+            own = (table.c.tenant_id == tx.tenant_id, table.c.session_id == session_id)
+            tx.connection.execute(table.delete().where(*own))

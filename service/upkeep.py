@@ -211,7 +211,8 @@ class Upkeep(Records):
     ) -> bool:
         """Erases a session's text and keeps its scores, under a new key; False: not now.
 
-        A report that was damaged cannot be parted from its words, so it goes whole.
+        A report that was damaged cannot be parted from its words, so it goes whole. So do the
+        reviews and comments: they are of what was said, and may quote it.
         """
         try:
             bare = self._bare_reports(tx, row)
@@ -229,6 +230,7 @@ class Upkeep(Records):
             sealed = self.house.vault.seal(content, place, tenant_blob=blob, session_blob=key)
             digest = hashlib.sha256(content).hexdigest()
             tx.change(tables.reports, report_id, sealed=sealed, sha256=digest)
+        self._drop_reviews(tx, row["id"])
         self._cancel_jobs(tx, row["id"], self.now)
         is_stopped = row["status"] in ("queued", "running")
         tx.change(

@@ -21,7 +21,18 @@ from starlette.exceptions import HTTPException
 
 from detector import Detector
 from detector.codebook import load_codebook
-from service import api, rendering, reports_api, sessions_api, sign_in, tables, tokens
+from service import (
+    api,
+    clients_page,
+    rendering,
+    reports_api,
+    review,
+    sessions_api,
+    sign_in,
+    tables,
+    tokens,
+    upload_page,
+)
 from service.auth import Authenticate, note_denial
 from service.destinations import Guard
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
@@ -104,7 +115,7 @@ _ROUTERS = (
     tokens.token_router,
 )
 
-PAGES = (sign_in.router,)
+PAGES = (sign_in.router, review.router, upload_page.router, clients_page.router)
 """What people see; no part of the API's document."""
 
 

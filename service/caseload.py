@@ -16,9 +16,10 @@ from service import policy, tables
 from service.deeds import Actor, Deeds
 from service.entrance import Visitor
 from service.errors import Conflict, Gone, NotFound, NotPermitted
+from service.root_keys import VaultError
 from service.scopes import Role
 from service.store import Transaction, new_id
-from service.vault import Kind, VaultError
+from service.vault import Kind
 
 MOST_SHOWN = 500
 """Sessions of one list, newest first. A judgement: what can be searched while one types."""
@@ -71,6 +72,17 @@ class Caseload(Deeds):
         if row["erased_at"] is not None:
             raise Gone("the session was erased")
         return row, view
+
+    def note_read(self, tx: Transaction, actor: Actor, session_id: str) -> None:
+        """Puts on record that somebody looked how far a session is."""
+        self._note(tx, actor, "session.read", "session", session_id)
+
+    def reference(self, who: Visitor, session_id: str) -> str | None:
+        """What the clinic calls the client of a session; None where the text was erased."""
+        with self.house.store.transaction(who.tenant_id) as tx:
+            row = tx.get(tables.sessions, session_id)
+            found: str | None = self._shown(tx, row, self.view(tx, who, row))["reference"]
+        return found
 
     def sessions(self, actor: Actor, who: Visitor, client_id: str = "") -> list[dict[str, Any]]:
         """What this person may open, newest first: rows, with report, review and reference.

@@ -22,7 +22,7 @@ from service.errors import ServiceError
 from service.scopes import Role
 
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Mapping[str, str] = {
@@ -41,6 +41,8 @@ _STATIC: Mapping[str, tuple[str, ...]] = {
     "report.js": ("text/javascript", "detector.page", "page.js"),
     "review.css": ("text/css", "service", "pages/review.css"),
     "review.js": ("text/javascript", "service", "pages/review.js"),
+    "list.js": ("text/javascript", "service", "pages/list.js"),
+    "progress.js": ("text/javascript", "service", "pages/progress.js"),
     "upload.js": ("text/javascript", "service", "pages/upload.js"),
     "visit.js": ("text/javascript", "service", "pages/visit.js"),
 }

@@ -95,7 +95,7 @@ class Reviews(Deeds):
             _check_version(if_match, version)
             after = make(before, now.isoformat(timespec="seconds"))
             content = json.dumps(after.to_dict(), separators=(",", ":")).encode()
-            values = {
+            values: dict[str, Any] = {
                 "version": version + 1,
                 "n_judged": after.n_judged,
                 "sealed": self._seal(tx, row, content, Kind.REVIEW, report_id),
@@ -151,7 +151,7 @@ class Reviews(Deeds):
             _check_version(if_match, version)
             comment_id = found[0]["id"] if found else new_id("com")
             content = text.encode("utf-8", "replace")
-            values = {
+            values: dict[str, Any] = {
                 "version": version + 1,
                 "sealed": self._seal(tx, row, content, Kind.COMMENTS, comment_id),
                 "updated_at": now,

@@ -103,7 +103,8 @@ def get_week(request: Request, who: Clinician) -> Response:
     found = caseload_of(request).sessions(actor_of(request), who)
     recent = [one for one in found if one["created_at"] >= since and one["summary"]]
     fresh = [one for one in recent if one["n_judged"] < one["summary"]["n_moments"]]
-    unrepaired = [one for one in recent if one["summary"]["n_unrepaired"]]
+    seen = [one for one in recent if one not in fresh]
+    unrepaired = [one for one in seen if one["summary"]["n_unrepaired"]]
     return page(
         request,
         "week.html.j2",

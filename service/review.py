@@ -122,9 +122,11 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
 
 
 def _title(row: Any, reference: str | None) -> str:
-    day = date.fromisoformat(row["day"]).strftime("%-d %B %Y") if row["day"] else ""
     number = f"session {row['number']}" if row["number"] else "session"
-    return ", ".join(filter(None, (reference, number, day))).capitalize()
+    day = date.fromisoformat(row["day"]) if row["day"] else None
+    said = [reference, number, f"{day.day} {day:%B %Y}" if day else None]
+    title = ", ".join(one for one in said if one)
+    return title if reference else f"S{title[1:]}"
 
 
 def _state(request: Request, who: Visitor, version: int, review: Review) -> dict[str, Any]:

@@ -125,6 +125,8 @@ class Caseload(Deeds):
                 said = json.loads(self._open(tx, row, row["options"], Kind.OPTIONS))
             except VaultError:  # one row that is damaged must not close the list
                 said = {}
+        if view is View.RESEARCH:
+            shown["day"] = None  # a date tells who somebody is
         return {
             **shown,
             "view": view,

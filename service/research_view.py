@@ -47,7 +47,10 @@ def pseudonymised(records: Records, actor: Actor, session_id: str, report: Repor
     )
     named = {role.value: role for role in report.roles.assigned.values()}
     assigned = dataclasses.replace(report.roles, assigned=named)
-    return dataclasses.replace(report, turns=turns, strengths=strengths, roles=assigned)
+    # Its hash would link this to every other place that has it, and notes may name somebody.
+    made_by = dataclasses.replace(report.provenance, transcript_sha256="")
+    parts: dict[str, Any] = {"turns": turns, "strengths": strengths, "roles": assigned}
+    return dataclasses.replace(report, **parts, notes=(), provenance=made_by)
 
 
 def _turn(turn: TurnReport, text: str, held: HeldApart) -> TurnReport:

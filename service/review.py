@@ -114,7 +114,9 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
         view=ReportView(report, load_codebook()),
         report=report,
         facts=facts,
-        title=_title(row, caseload.reference(who, session_id) if view is View.CARE else None),
+        title=_title(row, caseload.reference(who, session_id))
+        if view is View.CARE
+        else "Session for research",
         strains=[one for one in load_codebook().markers.values() if one.kind in STRAIN_KINDS],
         View=View,
         **told,

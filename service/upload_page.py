@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from detector import read_transcript
-from detector.errors import DetectorError, UnknownRole
+from detector.errors import DetectorError, UnknownFormat, UnknownRole
 from detector.roles import assign_roles
 from service import tables, uploads
 from service.auth import house_of
@@ -33,6 +33,12 @@ Uploader = Annotated[Visitor, Depends(with_scope(Scope.SESSIONS_WRITE))]
 
 MOST_QUOTED = 160
 """Characters of a speaker's first words, by which somebody tells who it is."""
+
+
+_NO_TRANSCRIPT = (
+    "This is no transcript that can be read here. Take the file as Zoom, Teams, Meet or your "
+    "recogniser writes it, or plain text with a name and a colon before what each one says."
+)
 
 
 @router.get("")
@@ -72,6 +78,8 @@ def _look(data: bytes, name: str) -> dict[str, Any]:
     check_archive(data)
     try:
         read = read_transcript(data, filename=name or None)
+    except UnknownFormat:
+        raise UnknownMedia(_NO_TRANSCRIPT, code="unknown_format") from None
     except DetectorError as error:
         raise uploads.refusal(error) from None
     try:

@@ -1,5 +1,6 @@
 """The review page in Debian's chromium: keys alone, two at once, markup, sizes, and axe."""
 
+import json
 import re
 import shutil
 import threading
@@ -348,15 +349,12 @@ def test_markup_runs_nowhere(chromium: Any, site: Site, tmp_path: Path) -> None:
     path = brought(
         site, login, f"ref {NASTY}", transcript={"turns": turns}, therapist=f"T {NASTY}", number=1
     )
-    nasty_file = tmp_path / "<img src=x onerror=alert(1)>.txt"
-    nasty_file.write_text(
-        "".join(f"{who} <b>: words of mine number {n}\n" for n, who in enumerate("TCTCTCTC")),
-        "utf-8",
-    )
+    nasty_file = tmp_path / "<img src=x onerror=alert(1)>.json"
+    nasty_file.write_text(json.dumps({"turns": turns}), "utf-8")
     with opened(chromium, site, login) as page:
         page.on("dialog", lambda dialog: pytest.fail("something ran"))
         page.goto(path)
-        press(page, "n", "c")
+        page.locator('[data-item="session"] textarea').focus()
         page.keyboard.type(NASTY)
         press(page, "Escape")
         told(page, "Note saved.")
@@ -367,7 +365,8 @@ def test_markup_runs_nowhere(chromium: Any, site: Site, tmp_path: Path) -> None:
             assert page.locator("img").count() == 0
         page.set_input_files("#file", str(nasty_file))
         told(page, re.compile("turn"), "#file-said")
-        assert page.locator("img, #speaker-list b").count() == 0
+        assert page.locator("img").count() == 0
+        assert "<img" in page.locator("#speaker-list").inner_text()
 
 
 # -- how it looks, and for whom ----------------------------------------------------------------
@@ -378,41 +377,34 @@ def axe_source() -> str:
     return Path(axe_api.AXE_FILE_PATH).read_text("utf-8")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", _PHONE), ("dark", _DESK)])
 def test_every_page_fits_every_width_and_axe_finds_nothing(
-    chromium: Any, site: Site, axe_source: str, scheme: str
+    chromium: Any, site: Site, axe_source: str, scheme: str, viewport: dict[str, int]
 ) -> None:
     path = brought(site, "ada", number=1)
-    for number in (2, 3, 4):
-        brought(site, "ada", number=number)
     site.desk.person("root", Role.ADMIN)
-    with opened(chromium, site, "ada", color_scheme=scheme) as page:
+    look = {"color_scheme": scheme, "viewport": viewport}
+    with opened(chromium, site, "ada", **look) as page:
         page.goto(path)
         client = page.locator(".where a").nth(1).get_attribute("href")
         places = [path, "/review", client, "/review/week", "/review/upload", "/review/help"]
         _examine(page, [*places, "/review/sessions/ses_0"], axe_source)
-    with opened(chromium, site, "root", color_scheme=scheme) as page:
+    with opened(chromium, site, "root", **look) as page:
         _examine(page, ["/review/people"], axe_source)
-    with opened(chromium, site, color_scheme=scheme) as page:
+    with opened(chromium, site, **look) as page:
         _examine(page, ["/review/sign-in"], axe_source)
 
 
 def _examine(page: Any, places: list[str], axe_source: str) -> None:
     for place in places:
+        page.goto(place)
+        page.evaluate(axe_source)
+        found = page.evaluate("axe.run()")["violations"]
+        at = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found]
+        assert (place, at) == (place, [])
         for viewport in (_PHONE, _DESK, _WIDE):
             page.set_viewport_size(viewport)
-            page.goto(place)
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= viewport["width"], (place, viewport)
-            if viewport is _WIDE:
-                continue
-            page.evaluate(axe_source)
-            found = page.evaluate("axe.run()")["violations"]
-            told = [
-                (place, one["id"], one["impact"], [node["target"] for node in one["nodes"]][:3])
-                for one in found
-            ]
-            assert told == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], place
 
 
 def test_print_shows_the_session_without_controls(chromium: Any, site: Site) -> None:

@@ -8,6 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from service import tables
+from service.app import PAGES
+from service.auth import make_tenant
 from service.judgements import Review
 from service.reviews import Reviews
 from service.scopes import Role
@@ -95,7 +97,18 @@ def ways(desk: Any, session_id: str, client: str) -> list[tuple[str, str, Any]]:
         ("POST", f"{place}/review/{report}/undo", {}),
         ("PUT", f"{place}/comment", {"item": "moment-1", "text": "x"}),
         ("GET", f"/review/clients/{client_id}", None),
+        ("POST", f"/review/clients/{client_id}/supervision", {}),
     ]
+
+
+def test_every_route_with_an_id_is_among_the_ways(desk: Any) -> None:
+    _, session_id = mine(desk, "ada")
+    known = ways(desk, session_id, "ref-1")
+    routes = [one for router in PAGES for one in router.routes if "{" in one.path]
+    for route in routes:
+        if route.path != "/review/static/{name}":
+            fits = [path for method, path, _ in known if method in route.methods]
+            assert any(route.path_regex.fullmatch(path) for path in fits), route.path
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -107,6 +120,9 @@ def test_what_is_somebody_elses_is_nowhere_and_the_try_on_record(desk: Any, role
     for method, path, body in ways(desk, foreign, "ref-grace"):
         headers = {**JSON, "X-CSRF-Token": token, "If-Match": '"0"'}
         answer = browser.request(method, path, json=body, headers=headers)
+        if path.endswith("/supervision") and role is not Role.CLINICIAN:
+            assert (answer.status_code, answer.json()["code"]) == (403, "role_missing")
+            continue
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
         denied = desk.trail()[-1]
         assert (denied.action, denied.reason) == ("access.denied", "not_ones_own"), path
@@ -115,8 +131,6 @@ def test_what_is_somebody_elses_is_nowhere_and_the_try_on_record(desk: Any, role
 
 def test_another_tenants_things_are_found_by_no_page(desk: Any) -> None:
     _, theirs = mine(desk, "grace", client="ref-grace")
-    from service.auth import make_tenant
-
     other, _ = make_tenant(desk.house, "other")
     desk.person("ada", *Role, tenant_id=other)
     browser = desk.signed_in("ada")
@@ -183,6 +197,9 @@ def test_a_researcher_reads_what_was_agreed_to_with_names_replaced(
     assert open_to_all in listed
     assert closed not in listed
     page = browser.get(f"/review/sessions/{open_to_all}").text
+    with desk.house.store.system() as tx:
+        hashed = {row["transcript_sha256"] for row in tx.select(tables.sessions)}
+    assert not [one for one in hashed if one in page]
     assert "[THERAPIST]" in page
     assert "Umbra" not in page
     assert "Fenwick" not in page + listed

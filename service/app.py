@@ -21,7 +21,19 @@ from starlette.exceptions import HTTPException
 
 from detector import Detector
 from detector.codebook import load_codebook
-from service import api, policy_api, reports_api, sessions_api, tables, tokens
+from service import (
+    api,
+    clients_page,
+    policy_api,
+    rendering,
+    reports_api,
+    review,
+    sessions_api,
+    sign_in,
+    tables,
+    tokens,
+    upload_page,
+)
 from service.auth import Authenticate, note_denial
 from service.destinations import guard_of
 from service.errors import PROBLEM_TYPE, Invalid, NotFound, ServiceError, Unavailable, problem
@@ -36,6 +48,7 @@ from service.rounds import RoundNumbers
 from service.scopes import Scope
 from service.tracing import Spans, open_spans
 from service.uploads import faults_of
+from service.visiting import Visiting
 
 _ABOUT = (
     "Decision support about interaction behaviour in the text of a therapy session: where the "
@@ -80,9 +93,10 @@ def create_app(house: House, spans: Spans | None = None) -> FastAPI:
     app.state.guard = guard_of(settings)
     app.state.detector, app.state.scoring = _detector(settings.checkpoint), asyncio.Lock()
     app.state.n_scoring = 0
+    app.state.provider = sign_in.provider_of(settings)
     app.state.metrics = Metrics(lambda: count_jobs(house))
     app.state.metrics.registry.register(RoundNumbers(house))
-    for routes in _ROUTERS:
+    for routes in (*_ROUTERS, *PAGES):
         app.include_router(routes)
     _add_operations(app)
     _add_refusals(app)
@@ -97,6 +111,7 @@ def create_app(house: House, spans: Spans | None = None) -> FastAPI:
             RatePolicy("address", "address", ANYBODY_PER_MINUTE),
         ),
     )
+    app.add_middleware(Visiting, house=house)
     app.add_middleware(Authenticate, house=house)
     app.add_middleware(RequestLog, metrics=app.state.metrics, spans=spans)
     return app
@@ -110,6 +125,9 @@ _ROUTERS = (
     tokens.router,
     tokens.token_router,
 )
+
+PAGES = (sign_in.router, review.router, upload_page.router, clients_page.router)
+"""What people see; no part of the API's document."""
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -272,7 +290,9 @@ def _add_refusals(app: FastAPI) -> None:
 def answer(
     error: ServiceError, request: Request, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A refusal as its problem document."""
+    """A refusal as its problem document, or as a page where a browser asks for one."""
+    if rendering.wants_page(request):
+        return rendering.refusal(error, request)
     more = dict(headers or {})
     if wait := getattr(error, "retry_after_s", None):
         more["Retry-After"] = str(wait)

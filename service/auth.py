@@ -297,7 +297,8 @@ def note(
 
 def note_denial(request: Request, error: ServiceError) -> None:
     """Puts on record that a known caller was refused for what it is or for what policy says."""
-    is_denial = isinstance(error, NotPermitted) or error.code == "legal_hold"
+    denied_as = getattr(error, "denied_as", "")
+    is_denial = isinstance(error, NotPermitted) or error.code == "legal_hold" or denied_as
     caller: Caller | None = request.scope["state"].get("caller")
     if caller is None or not is_denial:
         return
@@ -310,7 +311,7 @@ def note_denial(request: Request, error: ServiceError) -> None:
         target_kind="session" if session_id else "",
         target_id=session_id,
         outcome="denied",
-        reason=error.code,
+        reason=denied_as or error.code,
         request_id=request.scope["state"]["request_id"],
     )
     with house.store.transaction(caller.tenant_id) as tx:

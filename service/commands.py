@@ -208,6 +208,7 @@ def _welcome(server: "uvicorn.Server", url: str, key: str, is_scored: bool) -> N
     place, said = "/v1/sessions", "Your sessions:"
     if is_scored and _EXAMPLE_FILE.is_file():
         place, said = _score_example(url, key)
+    typer.echo(f"People sign in at {url}/review; make the first of them: {_ADD}\n")
     typer.echo(f"{said}\n\n  curl -H 'Authorization: Bearer {key}' {url}{place}\n")
 
 
@@ -246,6 +247,8 @@ def _score_example(url: str, key: str) -> tuple[str, str]:
             return place, f"The example session was handed in ({error.code}):"
     return f"{place}/report", "The example session was scored. Its report:"
 
+
+_ADD = "rupture account add NAME --role clinician"
 
 _EXAMPLE_FILE = Path(__file__).parents[1] / "examples" / "session.vtt"
 """In a clone; an installed package has none, and then only the key is shown."""

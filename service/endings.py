@@ -107,6 +107,7 @@ class Endings(Deeds):
         now = self.house.clock()
         for report_id, values in bare.items():
             tx.change(tables.reports, report_id, **values)
+        self._drop_reviews(tx, row["id"])
         self._cancel_jobs(tx, row["id"], now)
         is_stopped = row["status"] in ("queued", "running")
         tx.change(
@@ -153,6 +154,7 @@ class Endings(Deeds):
         now, session_id = self.house.clock(), row["id"]
         for one in tx.select(tables.reports, tables.reports.c.session_id == session_id):
             tx.change(tables.reports, one["id"], sealed=None, summary={})
+        self._drop_reviews(tx, session_id)
         self._cancel_jobs(tx, session_id, now)
         tx.change(
             tables.sessions,
@@ -249,3 +251,9 @@ class Endings(Deeds):
             self._cancel_jobs(tx, row["id"], now)
             self._end_session(tx, row, "cancelled", None, now)
         return not (effects.erase or effects.erase_later)
+
+    def _drop_reviews(self, tx: Transaction, session_id: str) -> None:
+        """Reviews and comments: they may quote what was said."""
+        for table in (tables.reviews, tables.comments):
+            own = (table.c.tenant_id == tx.tenant_id, table.c.session_id == session_id)
+            tx.connection.execute(table.delete().where(*own))

@@ -367,4 +367,5 @@ def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "n_turns": len(report["turns"]),
         "n_moments": len(moments),
         "n_unrepaired": sum(one["resolution"] == "unrepaired" for one in moments),
+        "strained": sorted({one["pillar"] for one in moments if one["pillar"]}),
     }

@@ -104,7 +104,7 @@ def _rotate_tenant(house: House, tenant_id: str) -> Rotated:
         old = tx.tenant()["key_blob"]
         house.vault.new_session_key(old, tenant_id, "probe")  # it opens, before all is gone over
         new = house.vault.new_tenant_key(tenant_id)
-        for table in (tables.sessions, tables.webhooks):
+        for table in (tables.sessions, tables.webhooks, tables.people):
             rewrapped = list(_rewrapped(house, tx, table, old, new))
             counts[table.name] = len(rewrapped)
             if rewrapped:
@@ -123,6 +123,7 @@ def _rotate_tenant(house: House, tenant_id: str) -> Rotated:
             layer="tenant",
             n_sessions=counts["sessions"],
             n_webhooks=counts["webhooks"],
+            n_people=counts["people"],
         )
     return Rotated(counts["sessions"], counts["webhooks"])
 

@@ -134,6 +134,41 @@ class Settings(BaseSettings):
     log: Literal["json", "console", "auto"] = Field(
         "auto", description="Form of the log; auto: console in a terminal, else JSON lines."
     )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#@\s]+)?$",
+        description="Where people's browsers reach the review page, such as "
+        "https://review.example.org. Empty: people sign in on this machine alone.",
+    )
+    local_accounts: bool = Field(
+        True, description="Whether people may sign in with a local account."
+    )
+    oidc_issuer: str = Field(
+        "", description="OpenID provider that people sign in at; empty: there is none."
+    )
+    oidc_client_id: str = Field("", description="That the provider gave this service.")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Its secret; empty: a public client, PKCE alone."
+    )
+    oidc_roles: dict[str, Literal["clinician", "supervisor", "researcher", "admin"]] = Field(
+        {},
+        description='Role of each of the provider\'s groups, JSON: `{"therapists": "clinician"}`.',
+    )
+    oidc_groups_claim: str = Field(
+        "groups", description="Claim with a person's groups, or a path with dots to it."
+    )
+    oidc_scopes: tuple[str, ...] = Field(
+        ("profile",), description="Scopes that are asked for beside `openid`."
+    )
+    oidc_further_hosts: tuple[str, ...] = Field(
+        (), description="Hosts of the provider's endpoints that are not the issuer's."
+    )
+    oidc_second_factor: tuple[str, ...] = Field(
+        (), description="Values of `amr` of which a sign-in must have one, such as `mfa`."
+    )
+    oidc_tenant: str = Field(
+        "", description="Tenant that the provider's people belong to; empty: the only one."
+    )
     docs: bool = Field(True, description="Whether /openapi.json is served.")
 
     @field_validator("database")
@@ -172,7 +207,7 @@ def as_table() -> str:
     rows = ["| setting | default | |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = field.default
-        if isinstance(default, tuple):
+        if isinstance(default, tuple | dict):
             default = f"`{json.dumps(default)}`"
         elif isinstance(default, bool):
             default = f"`{str(default).lower()}`"

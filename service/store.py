@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine, RowMapping
 from service import audit
 from service.engines import open_engine
 from service.errors import Conflict, NotFound, ServiceError, Unavailable
-from service.tables import audit_entries, jobs, marks, tenants, turns, workers
+from service.tables import audit_entries, failures, jobs, marks, tenants, turns, workers
 
 MOST_LISTED = 200
 
@@ -256,6 +256,10 @@ class Transaction:
         if row is None:
             raise NotFound("there is no such tenant")
         return row
+
+    def add_failures(self, key: str) -> None:
+        """A row for failed sign-ins under this key, where there is none."""
+        self.add_row(failures, {"id": key, "count": 0, "last_at": None})
 
     # -- workers, of no tenant -------------------------------------------------------------------
 

@@ -168,6 +168,66 @@ deliveries = _table(
     _at("updated_at", needed=True),
     sa.UniqueConstraint("tenant_id", "webhook_id", "event", "subject"),
 )
+people = _table(
+    "people",
+    _id(),
+    sa.Column("kind", _word, nullable=False),  # local, oidc
+    sa.Column("login_key", _word),  # keyed hash of a local account's login
+    sa.Column("roles", sa.JSON, nullable=False),
+    sa.Column("key_blob", sa.LargeBinary, nullable=False),
+    sa.Column("secrets", sa.LargeBinary, nullable=False),  # sealed: login or name, hash, factor
+    _at("visits_since", needed=True),
+    _at("disabled_at"),
+    _at("created_at", needed=True),
+)
+sa.Index("people_login_key", people.c.login_key, unique=True)
+visits = _table(
+    "visits",
+    _id(),  # hash of the visit's own id
+    sa.Column("person_id", sa.String(80), nullable=False),
+    sa.Column("roles", sa.JSON, nullable=False),
+    _at("opened_at", needed=True),
+    _at("seen_at", needed=True),
+)
+sa.Index("visits_id", visits.c.id, unique=True)
+care = _table(
+    "care",  # who may open a client's sessions
+    _id(),
+    sa.Column("client_id", _word, nullable=False),
+    sa.Column("person_id", sa.String(80), nullable=False),
+    sa.Column("role", _word, nullable=False),  # clinician, supervisor
+    sa.Column("given_by", sa.String(80), nullable=False),
+    _at("created_at", needed=True),
+    sa.UniqueConstraint("tenant_id", "client_id", "person_id", "role"),
+)
+reviews = _table(
+    "reviews",
+    _id(),  # of the report that is reviewed
+    sa.Column("session_id", sa.String(80), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("n_judged", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
+    _at("updated_at", needed=True),
+)
+sa.Index("reviews_by_session", reviews.c.tenant_id, reviews.c.session_id)
+comments = _table(
+    "comments",  # apart from the record, as psychotherapy notes must be
+    _id(),
+    sa.Column("session_id", sa.String(80), nullable=False),
+    sa.Column("item", _word, nullable=False),  # moment-3, turn-17, session
+    sa.Column("person_id", sa.String(80), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
+    _at("updated_at", needed=True),
+    sa.UniqueConstraint("tenant_id", "session_id", "item", "person_id"),
+)
+failures = sa.Table(
+    "failures",  # failed sign-ins in a row, by a keyed hash of the login; of no tenant
+    _tables,
+    sa.Column("id", sa.String(80), primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    _at("last_at"),
+)
 audit_entries = _table(
     "audit_entries",
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),

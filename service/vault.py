@@ -13,20 +13,20 @@ ciphertext and tag (16). In a tenant blob, what the key source made follows the 
 
 Who gets what:
 
-- The database alone, or a backup: how many tenants, sessions and items there are, under which
+- The database, or a backup, alone: how many tenants, sessions and items there are, under which
   keys, and their compressed sizes to within 12 % (up to 256 bytes all look alike). No content.
 - A root key alone: nothing. The database and the root key: all that is not erased; and from a
   backup older than an erasure, what was erased since. So every restore erases again what the
   audit says was erased, and backups are kept no longer than erasing may take.
 - A KMS in place of a root key: whoever has the database reads only as long as the KMS answers him.
-- Writing to the database: neither reading nor forging. But deleting, and putting an older blob of
+- Writing to the database: neither reading nor forging. But deleting, or putting an older blob of
   the same row back, which only the audit chain can show.
-- The running process, its memory, a core dump: all it can open. Python cannot wipe memory.
+- The running process, its memory, a core dump: all it can open. Python wipes no memory.
 
 What is left to others: a destroyed blob must really leave the database's files (SQLite:
 `secure_delete` and a WAL checkpoint; PostgreSQL: VACUUM, and archived WAL that ends). Rewrapping
-changes locks, not content: a thief of old keys and old blobs keeps what he has. One key makes at
-most 2^32 random nonces (NIST SP 800-38D, 8.3): far more than a tenant has sessions.
+changes locks, not content: who has old keys and old blobs keeps what he has. A key makes at most
+2^32 random nonces (NIST SP 800-38D, 8.3).
 
     VaultError (a ServiceError; more of them in root_keys.py)
     ├── Erased           410  there is no key any more
@@ -48,7 +48,6 @@ from service.root_keys import Key, KeySource, VaultError, bound
 
 MAX_BYTES = 256 * 1024 * 1024
 """Content of one blob before compression: the report of the largest upload, some times over."""
-
 _VERSION, _HEAD = 1, struct.Struct(">BBH")
 
 
@@ -68,7 +67,7 @@ class ContentTooLarge(VaultError, TooLarge):
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        super().__init__(f"the content is more than the {max_bytes} bytes that are kept in one")
+        super().__init__(f"more content than the {max_bytes} bytes that are kept in one")
 
 
 class WrongKey(VaultError):
@@ -98,6 +97,7 @@ class Kind(StrEnum):
 
     TRANSCRIPT = "transcript"
     REPORT = "report"
+    REVIEW = "review"
     COMMENTS = "comments"
     OPTIONS = "options"
     SECRETS = "secrets"

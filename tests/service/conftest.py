@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import psycopg
+import pyotp
 import pytest
 from fastapi.testclient import TestClient
 from joserfc import jwt
@@ -32,12 +33,14 @@ from joserfc.jwk import ECKey, RSAKey
 
 from detector import Detector, Transcript, read_transcript
 from service import oidc, store, tables
+from service.accounts import Enrolment
 from service.app import create_app
 from service.auth import make_tenant
 from service.consent import Consent, Scopes
 from service.deeds import Actor, Enqueue
+from service.entrance import Entrance
 from service.errors import NotAuthenticated, ServiceError
-from service.house import House, open_house
+from service.house import House, open_house, utc_now
 from service.keys import Secret
 from service.oidc import Person
 from service.oidc_provider import OidcSettings, Provider
@@ -655,8 +658,9 @@ def _front(home: Path, ready: Path, detector: Detector, **given: Any) -> Front:
     home.mkdir(exist_ok=True)
     shutil.copy(ready, home / "rupture.db")
     said = {"checkpoint": "rules", "requests_per_minute": 100_000, **given}
+    clock = said.pop("clock", utc_now)
     settings = Settings(home=home, _env_file=None, **said)
-    return Front(open_house(settings), detector)
+    return Front(open_house(settings, clock=clock), detector)
 
 
 @pytest.fixture
@@ -675,6 +679,104 @@ def shared_api(
     front = _front(tmp_path_factory.mktemp("shared") / "home", ready_file, rules_detector)
     yield front
     front.close()
+
+
+class Desk:
+    """The pages over a house: people, and their browsers without a window."""
+
+    password = "a long way to the sea"  # noqa: S105
+
+    def __init__(self, front: Front, clock: Clock) -> None:
+        self.front, self.clock, self.house = front, clock, front.house
+        self.people = Entrance(front.house)
+        self.enrolled: dict[str, Enrolment] = {}
+        self.ids: dict[str, str] = {}
+        self._n_addresses = 0
+
+    def person(self, login: str, *roles: Role, tenant_id: str = "") -> str:
+        """A new account; its id."""
+        tenant_id, roles = tenant_id or self.front.tenant_id, roles or (Role.CLINICIAN,)
+        made = self.people.add(tenant_id, login, self.password, roles)
+        self.ids[login], self.enrolled[login] = made
+        return made[0]
+
+    def code(self, login: str) -> str:
+        """A one-time code that was not used: the clock goes on to its step."""
+        self.clock.move(seconds=30)
+        uri = self.enrolled[login].uri.value
+        return pyotp.parse_uri(uri).at(self.clock())
+
+    def browser(self, host: str = "localhost") -> TestClient:
+        """Nobody yet, from an address of their own."""
+        self._n_addresses += 1
+        return TestClient(
+            self.front.app,
+            base_url=f"http://{host}",
+            headers={"Accept": "text/html"},
+            client=(f"10.9.{self._n_addresses // 200}.{self._n_addresses % 200}", 1),
+            follow_redirects=False,
+        )
+
+    def try_in(self, browser: TestClient, login: str, /, **given: str) -> Any:
+        """The sign-in form, filled in and sent."""
+        page = browser.get("/review/sign-in").text
+        token = re.search(r'name="token" value="([^"]+)"', page)
+        assert token, page
+        form = {"token": token[1], "next": "/review", "login": login, "password": self.password}
+        return browser.post("/review/sign-in", data={**form, **given})
+
+    def signed_in(self, login: str, *roles: Role, tenant_id: str = "") -> TestClient:
+        """The browser of somebody who is here; the account is made where there is none."""
+        if login not in self.ids:
+            self.person(login, *roles, tenant_id=tenant_id)
+        browser = self.browser()
+        answer = self.try_in(browser, login, code=self.code(login))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/review"), answer.text
+        return browser
+
+    def csrf(self, browser: TestClient) -> str:
+        """The token of a browser's visit."""
+        found = re.search(r'name="csrf" content="([^"]+)"', browser.get("/review/help").text)
+        assert found
+        return found[1]
+
+    def trail(self) -> list[Any]:
+        """The first tenant's audit events."""
+        with self.house.store.transaction(self.front.tenant_id) as tx:
+            return [entry.event for entry in tx.audit_trail()]
+
+    def actions(self) -> list[str]:
+        """What they are of."""
+        return [one.action for one in self.trail()]
+
+
+def _desk(home: Path, ready: Path, detector: Detector, **given: Any) -> Desk:
+    clock = Clock()
+    return Desk(_front(home, ready, detector, clock=clock, **given), clock)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, ready_file: Path, rules_detector: Detector) -> Iterator[Desk]:
+    """The pages on an SQLite of their own, with a clock that a test moves."""
+    made = _desk(tmp_path / "home", ready_file, rules_detector)
+    yield made
+    made.front.close()
+
+
+@pytest.fixture
+def make_desk(
+    tmp_path: Path, ready_file: Path, rules_detector: Detector
+) -> Iterator[Callable[..., Desk]]:
+    """`make_desk(setting=…)`: as `desk`, with settings of a test's own."""
+    made: list[Desk] = []
+
+    def make(**given: Any) -> Desk:
+        made.append(_desk(tmp_path / f"home{len(made)}", ready_file, rules_detector, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.front.close()
 
 
 CANARY = "zyxcanary"

@@ -34,11 +34,21 @@ def differences(kept: Store) -> list[Any]:
         return compare_metadata(context, tables._tables)
 
 
+NEWER = frozenset({"people", "visits", "care", "reviews", "comments"})
+"""Tables that m003 brought: what is in them goes with them on the way back."""
+
+
+def present(tx: Any) -> list[str]:
+    """The tenants' tables that there are at this revision."""
+    there = set(sa.inspect(tx.connection).get_table_names())
+    return [name for name in tables.TENANT_TABLES if name in there]
+
+
 def fill(kept: Store, tenant_id: str) -> None:
-    """A row in every table of a tenant's, as m001 has them."""
+    """A row in every table of a tenant's, of those that there are."""
     at = NOW if kept.is_postgresql else NOW.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     with kept.transaction(tenant_id) as tx:
-        for name in reversed(tables.TENANT_TABLES):
+        for name in reversed(present(tx)):
             seen = sa.Table(name, sa.MetaData(), autoload_with=tx.connection)
             row: dict[str, Any] = {}
             for column in seen.columns:
@@ -47,7 +57,7 @@ def fill(kept: Store, tenant_id: str) -> None:
                     row[column.name] = tenant_id
                 elif isinstance(column.type, sa.JSON):
                     row[column.name] = {"kept": 1}
-                elif column.name.endswith("_at"):
+                elif column.name.endswith(("_at", "_since")):
                     row[column.name] = at
                 elif not column.nullable:
                     row[column.name] = {int: 7, bool: False, bytes: b"x"}.get(
@@ -62,7 +72,9 @@ def fill(kept: Store, tenant_id: str) -> None:
 def contents(kept: Store) -> dict[str, list[tuple[Any, ...]]]:
     with kept.system() as tx:
         found = {}
-        for name in tables.TENANT_TABLES:
+        for name in present(tx):
+            if name in NEWER:
+                continue
             seen = sa.Table(name, sa.MetaData(), autoload_with=tx.connection)
             named = sorted(c.name for c in seen.columns if c.name != "n_failed")
             query = sa.select(*(seen.c[one] for one in named))
@@ -79,9 +91,14 @@ def test_an_empty_database_gets_the_tables_that_the_code_means(empty_url: str) -
     with opened(empty_url) as kept:
         kept.migrate()
         assert differences(kept) == []
-        assert {*tables.TENANT_TABLES, "workers", "turns", "marks", "rounds"} == names_of_tables(
-            kept
-        )
+        assert {
+            *tables.TENANT_TABLES,
+            "workers",
+            "turns",
+            "marks",
+            "rounds",
+            "failures",
+        } == names_of_tables(kept)
 
 
 def test_what_was_kept_before_a_migration_is_kept_after_it(empty_url: str) -> None:
@@ -90,6 +107,7 @@ def test_what_was_kept_before_a_migration_is_kept_after_it(empty_url: str) -> No
         fill(kept, "ten_a")
         fill(kept, "ten_b")
         before = contents(kept)
+        assert before
         assert all(len(rows) == 2 for rows in before.values())
         kept.migrate()
         assert contents(kept) == before

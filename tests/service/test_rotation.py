@@ -90,6 +90,7 @@ def test_a_tenants_new_key_is_over_all_its_sessions_and_webhooks(either_clinic: 
         "layer": "tenant",
         "n_sessions": 1,
         "n_webhooks": 1,
+        "n_people": 0,
     }
 
 

@@ -1,0 +1,27 @@
+// Live progress: what the service says while a session is scored.
+(() => {
+  "use strict";
+  const steps = document.getElementById("steps");
+  const said = document.getElementById("said");
+  if (!steps) return;
+  const words = { queued: "Waiting for its turn.", running: "Being read.", done: "Ready." };
+  const order = ["taken", "queued", "running", "done"];
+
+  function show(status) {
+    const at = order.indexOf(status);
+    for (const step of steps.children) {
+      const place = order.indexOf(step.dataset.step);
+      step.className = place < at || status === "done" ? "past" : place === at ? "now" : "";
+    }
+    said.textContent = words[status] || "It has ended.";
+  }
+
+  show(steps.dataset.status);
+  const events = new EventSource(steps.dataset.place + "/progress");
+  events.addEventListener("status", (event) => {
+    show(event.data);
+    if (event.data === "queued" || event.data === "running") return;
+    events.close();
+    location.replace(steps.dataset.place);
+  });
+})();

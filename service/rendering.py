@@ -1,0 +1,136 @@
+"""The review page's HTML: templates, what every page carries, style and scripts, refusals.
+
+Nothing is loaded from elsewhere, nothing runs but our own files, and no page may be framed, kept
+by a cache or tell another site where somebody came from.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from detector.page import words
+from service import visits
+from service.entrance import Visitor
+from service.errors import ServiceError
+from service.scopes import Role
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+"""Of every page."""
+
+_STATIC: Mapping[str, tuple[str, ...]] = {
+    "report.css": ("text/css", "detector.page", "style.css"),
+    "report.js": ("text/javascript", "detector.page", "page.js"),
+    "review.css": ("text/css", "service", "pages/review.css"),
+    "review.js": ("text/javascript", "service", "pages/review.js"),
+    "list.js": ("text/javascript", "service", "pages/list.js"),
+    "progress.js": ("text/javascript", "service", "pages/progress.js"),
+    "upload.js": ("text/javascript", "service", "pages/upload.js"),
+    "visit.js": ("text/javascript", "service", "pages/visit.js"),
+}
+"""Style and scripts by the name they go by: type, room, file. The report's own look is reused."""
+
+_A_YEAR_S = 31_536_000
+
+
+def _read(name: str) -> str:
+    """A template of ours, else one of the report's."""
+    own = files("service") / "pages" / name
+    return (own if own.is_file() else files("detector.page") / name).read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FunctionLoader(_read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(words=words, asset=asset, Role=Role)
+    return made
+
+
+@cache
+def static(name: str) -> tuple[bytes, str] | None:
+    """A file of style or script and its type; None: there is no such file."""
+    if name not in _STATIC:
+        return None
+    kind, room, path = _STATIC[name]
+    return (files(room) / path).read_bytes(), f"{kind}; charset=utf-8"
+
+
+@cache
+def asset(name: str) -> str:
+    """Where a file of style or script is, by its content: so a browser may keep it."""
+    found = static(name)
+    assert found is not None, name  # noqa: S101 - our own templates name it
+    return f"/review/static/{name}?v={hashlib.sha256(found[0]).hexdigest()[:16]}"
+
+
+def serve_static(name: str) -> Response | None:
+    """The answer that carries it; None: there is no such file."""
+    found = static(name)
+    if found is None:
+        return None
+    fields = {"Cache-Control": f"public, max-age={_A_YEAR_S}, immutable"}
+    fields["X-Content-Type-Options"] = "nosniff"
+    return Response(found[0], media_type=found[1], headers=fields)
+
+
+def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A template as an answer, with who is here and a token for the page's forms."""
+    who: Visitor | None = request.scope["state"].get("visitor")
+    signing = request.app.state.house.signing
+    text = (
+        _environment()
+        .get_template(name)
+        .render(
+            who=who,
+            csrf=visits.csrf_token(who.visit_id, signing) if who else "",
+            idle_s=int(visits.IDLE.total_seconds()),
+            **values,
+        )
+    )
+    # As the report's page: half a surrogate in a transcript is no text.
+    return HTMLResponse(text.encode("utf-8", "replace"), status, dict(HEADERS))
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks for a page to show, and not one of our scripts."""
+    return request.url.path.startswith("/review") and "text/html" in request.headers.get(
+        "accept", ""
+    )
+
+
+def refusal(error: ServiceError, request: Request) -> Response:
+    """A refusal as somebody sees it in the browser; who is not signed in is led there."""
+    if error.status == 401:
+        place = request.url.path if request.method == "GET" else "/review"
+        query = f"next={quote(place)}" + (
+            f"&over={error.code}" if error.code != "signed_off" else ""
+        )
+        return RedirectResponse(f"/review/sign-in?{query}", 303, dict(HEADERS))
+    answered = page(request, "refused.html.j2", status=error.status, error=error)
+    if wait := getattr(error, "retry_after_s", None):
+        answered.headers["Retry-After"] = str(wait)
+    return answered

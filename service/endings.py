@@ -240,7 +240,7 @@ class Endings(Deeds):
         if effects.erase:
             try:
                 done = self.end_parts(
-                    tx, actor, row, effects.erase, "session.erased", cause="consent_revoked"
+                    tx, actor, row, effects.erase, "session.expired", cause="consent_revoked"
                 )
             except VaultError:
                 done = False

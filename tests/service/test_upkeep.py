@@ -197,7 +197,7 @@ def test_a_revocation_leaves_what_an_expiry_of_the_text_leaves(either_clinic: An
     assert rows[1]["key_blob"] != before["key_blob"]
     assert contents(either_clinic, revoked) == contents(either_clinic, expires)
     assert CANARY not in str(contents(either_clinic, revoked))
-    assert either_clinic.actions()[-2:] == ["session.erased", "consent.revoked"]
+    assert either_clinic.actions()[-2:] == ["session.expired", "consent.revoked"]
     assert either_clinic.trail()[-1].event.details == {"n_sessions": 1, "n_left": 0}
     with pytest.raises(NotPermitted, match="taken back"):  # what is left serves nobody
         either_clinic.records.report(either_clinic.actor, revoked)

@@ -97,7 +97,7 @@ def ways(desk: Any, session_id: str, client: str) -> list[tuple[str, str, Any]]:
         ("POST", f"{place}/review/{report}/undo", {}),
         ("PUT", f"{place}/comment", {"item": "moment-1", "text": "x"}),
         ("GET", f"/review/clients/{client_id}", None),
-        ("POST", f"/review/clients/{client_id}/supervision", {}),
+        ("POST", f"/review/clients/{client_id}/supervision", None),
     ]
 
 

@@ -237,7 +237,7 @@ def rows_everywhere(opened: Store) -> None:
             if table.name not in ("tenants", "audit_entries") and "tenant_id" in table.c:
                 for tenant_id in TENANTS:
                     row = {c.name: values.get(c.type.python_type, {}) for c in needed(table)}
-                    row |= {c.name: NOW for c in needed(table) if c.name.endswith("_at")}
+                    row |= {c.name: NOW for c in needed(table) if isinstance(c.type, tables._Time)}
                     more = {"id": f"x_{tenant_id}"} if "id" in table.c else {}
                     tx.connection.execute(
                         table.insert().values({**row, **more, "tenant_id": tenant_id})

@@ -23,6 +23,9 @@ LINES = (
 )
 """Said in turn by two invented people."""
 
+IDLE_S = 2.0
+"""How long a connection may lie idle and be used again; uvicorn closes it after five seconds."""
+
 METADATA = {
     "client": "bench",
     "roles": {"Dr. Rivera": "therapist", "Sam": "client"},
@@ -162,7 +165,7 @@ class Service:
     """One connection to the service, which stays open. One thread's."""
 
     def __init__(self, where: str, key: str) -> None:
-        self.where, self.key = where, key
+        self.where, self.key, self._asked_at = where, key, time.monotonic()
         self._open = http.client.HTTPConnection(where, timeout=120)
 
     def __enter__(self) -> Self:
@@ -172,7 +175,7 @@ class Service:
         self._open.close()
 
     def again(self) -> "Service":
-        """Another connection: one that lay idle is closed by the other side."""
+        """Another connection."""
         return Service(self.where, self.key)
 
     def ask(
@@ -181,10 +184,13 @@ class Service:
         """Status, body, and the seconds that it took."""
         headers = {"Authorization": f"Bearer {self.key}"}
         headers |= {name.replace("_", "-"): value for name, value in fields.items()}
+        if time.monotonic() - self._asked_at > IDLE_S:
+            self._open.close()  # the other side may have; the next request opens it again
         begun = time.perf_counter()
         self._open.request(method, path, body, headers)
         answer = self._open.getresponse()
         content = answer.read()
+        self._asked_at = time.monotonic()
         return answer.status, content, time.perf_counter() - begun
 
     def hand_in(self, data: bytes) -> tuple[str, float]:

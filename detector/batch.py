@@ -21,7 +21,7 @@ from detector.formats import MAX_BYTES, read_transcript
 from detector.pipeline import Detector
 from detector.report import Report
 from detector.targets import STDIN, targets_of
-from detector.transcript import Role, Transcript
+from detector.transcript import Transcript
 from detector.views import as_csv, as_table, csv_header, for_terminal
 from models import ModelError
 
@@ -248,7 +248,7 @@ def analyze(transcript: Transcript, request: Request) -> Report:
     """The report of one transcript as the request wants it. Raises: DetectorError; ModelError."""
     return _detector(request.checkpoint, request.threads).analyze(
         transcript,
-        roles={name: Role(role) for name, role in request.roles.items()} or None,
+        roles=request.roles,
         therapist=request.therapist,
         attendance=request.attendance,
         window_s=request.window_s,

@@ -87,7 +87,7 @@ class Detector:
         self,
         transcript: Transcript,
         *,
-        roles: Mapping[str, Role] | None = None,
+        roles: Mapping[str, str] | None = None,
         therapist: str | None = None,
         attendance: str | None = None,
         window_s: float = segmentation.WINDOW_S,
@@ -96,13 +96,13 @@ class Detector:
 
         Args:
             transcript: what `read_transcript` gave.
-            roles: who is who by speaker label; wins over everything else.
+            roles: who is who by speaker label, roles or their names; wins over everything else.
             therapist: label of the therapist, where there are two speakers.
             attendance: one of ATTENDANCE, from the platform's metadata.
             window_s: seconds of a segment; the 3RS uses five minutes.
 
         Raises: UnknownRole: nobody said who the therapist is, and the talk does not tell it.
-            ValueError: an unknown attendance.
+            ValueError: an unknown attendance, or a role of no such name.
         """
         if attendance is not None and attendance not in ATTENDANCE:
             raise ValueError(f"attendance must be one of {', '.join(ATTENDANCE)}")

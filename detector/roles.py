@@ -47,7 +47,7 @@ class RoleAssignment:
 def assign_roles(
     transcript: Transcript,
     *,
-    role_map: Mapping[str, Role] | None = None,
+    role_map: Mapping[str, str] | None = None,
     therapist: str | None = None,
     is_noted: bool = True,
 ) -> RoleAssignment:
@@ -65,12 +65,13 @@ def assign_roles(
 
     Args:
         transcript: what `read_transcript` gave.
-        role_map: roles by speaker label. UNKNOWN counts as not said.
+        role_map: roles, or their names, by speaker label. UNKNOWN counts as not said.
         therapist: label of the therapist.
         is_noted: whether the transcript gets its notes for who reads the report. They cost as much
             as reading the file; who only wants to know whether roles can be told needs none.
 
-    Raises: UnknownRole: who is the therapist or the client cannot be told safely.
+    Raises: UnknownRole: who is the therapist or the client cannot be told safely. ValueError: no
+        role has such a name.
     """
     given = _read_given(transcript.speakers, role_map or {}, therapist)
     if not transcript.speakers:
@@ -93,7 +94,7 @@ def assign_roles(
 
 
 def _read_given(
-    speakers: Sequence[str], role_map: Mapping[str, Role], therapist: str | None
+    speakers: Sequence[str], role_map: Mapping[str, str], therapist: str | None
 ) -> dict[str, Role]:
     """What the caller says, by the file's own labels. A refusal says which name, never the name."""
     said = [

@@ -18,7 +18,7 @@ from sqlalchemy.engine import RowMapping
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from service import audit, keys, oauth, tables
+from service import audit, deeds, keys, oauth, tables
 from service.deeds import Actor
 from service.errors import NotAuthenticated, NotPermitted, ServiceError
 from service.house import House
@@ -281,18 +281,7 @@ def note(
     **details: Any,
 ) -> None:
     """Puts what a route does on record, in the transaction that does it."""
-    house = house_of(request)
-    event = audit.Event(
-        action,
-        house.clock(),
-        actor.kind,
-        actor.id,
-        target_kind=kind,
-        target_id=id_,
-        request_id=actor.request_id,
-        details=details,
-    )
-    tx.note(event, house.audit_key)
+    deeds.note(tx, house_of(request), actor, action, kind, id_, **details)
 
 
 def note_denial(request: Request, error: ServiceError) -> None:

@@ -56,6 +56,29 @@ class Enqueue:
         raise NotImplementedError
 
 
+def note(
+    tx: Transaction,
+    house: House,
+    actor: Actor,
+    action: str,
+    kind: str = "",
+    id_: str = "",
+    **details: Any,
+) -> None:
+    """Puts what an actor does on record, in the transaction that does it."""
+    event = audit.Event(
+        action,
+        house.clock(),
+        actor.kind,
+        actor.id,
+        target_kind=kind,
+        target_id=id_,
+        request_id=actor.request_id,
+        details=details,
+    )
+    tx.note(event, house.audit_key)
+
+
 class Deeds:
     """What deeds are made of, over a house and a queue that takes jobs inside the transaction."""
 
@@ -98,17 +121,7 @@ class Deeds:
     def _note(
         self, tx: Transaction, actor: Actor, action: str, kind: str, id_: str, **details: Any
     ) -> None:
-        event = audit.Event(
-            action,
-            self.house.clock(),
-            actor.kind,
-            actor.id,
-            target_kind=kind,
-            target_id=id_,
-            request_id=actor.request_id,
-            details=details,
-        )
-        tx.note(event, self.house.audit_key)
+        note(tx, self.house, actor, action, kind, id_, **details)
 
     def _end_session(
         self,

@@ -34,7 +34,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from detector import Role, Transcript, read_transcript
+from detector import Transcript, read_transcript
 from detector.errors import DetectorError
 from detector.roles import assign_roles
 from service import audit, policy, tables
@@ -318,12 +318,10 @@ class _Export(Records):
 
 def _read(data: bytes, options: Mapping[str, Any]) -> Transcript:
     """The transcript with its roles, as it was scored."""
-    roles = {name: Role(role) for name, role in (options.get("roles") or {}).items()}
     try:
         read = read_transcript(data, filename=options.get("file") or None)
-        return assign_roles(
-            read, role_map=roles or None, therapist=options.get("therapist")
-        ).transcript
+        roles, therapist = options.get("roles"), options.get("therapist")
+        return assign_roles(read, role_map=roles, therapist=therapist).transcript
     except DetectorError:
         raise _LeftOut("unreadable") from None
 

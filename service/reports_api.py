@@ -206,7 +206,7 @@ def _score_now(load: Callable[[], Detector], asked: ScoreIn) -> dict[str, Any]:
     try:
         report = load().analyze(
             read,
-            roles=uploads.known_roles(asked.roles),
+            roles=asked.roles,
             therapist=asked.therapist,
             window_s=60.0 * asked.segment_minutes,
         )

@@ -7,7 +7,7 @@ reads, a broken line, speakers whose roles nobody knows.
 import hashlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from python_multipart import create_form_parser
 from python_multipart.exceptions import FormParserError
 from starlette.requests import Request
 
-from detector import Role, Transcript, read_transcript
+from detector import Transcript, read_transcript
 from detector.errors import (
     DetectorError,
     MalformedTranscript,
@@ -267,16 +267,10 @@ def read_file(data: bytes, name: str = "") -> Transcript:
         raise refusal(error) from None
 
 
-def known_roles(roles: Mapping[str, str]) -> dict[str, Role] | None:
-    """The caller's roles, or None where there are none."""
-    return {speaker: Role(role) for speaker, role in roles.items()} or None
-
-
 def _check_roles(read: Transcript, about: SessionIn) -> None:
     """Refuses a session whose roles cannot be told. Raises: ServiceError: see `refusal`."""
-    given, therapist = known_roles(about.roles), about.therapist
     try:
-        assign_roles(read, role_map=given, therapist=therapist, is_noted=False)
+        assign_roles(read, role_map=about.roles, therapist=about.therapist, is_noted=False)
     except DetectorError as error:
         raise refusal(error) from None
 

@@ -173,14 +173,13 @@ class Work:
     def _analyze(
         self, checkpoint: str, data: bytes, options: dict[str, Any], attendance: str | None
     ) -> dict[str, Any]:
-        from detector import Role, read_transcript
+        from detector import read_transcript
 
-        roles = {name: Role(role) for name, role in (options.get("roles") or {}).items()}
         return (
             self.detector(checkpoint)
             .analyze(
                 read_transcript(data, filename=options.get("file") or None),
-                roles=roles or None,
+                roles=options.get("roles"),
                 therapist=options.get("therapist"),
                 attendance=attendance,
                 window_s=float(options.get("window_s") or 300.0),

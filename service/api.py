@@ -1,13 +1,11 @@
 """The routes beside sessions: trajectories, models, webhooks, jobs, the audit trail."""
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.engine import RowMapping
 
-from detector.report import RATINGS
 from models import registry
 from models.errors import ModelError
 from service import tables, trajectory, trajectory_csv, uploads
@@ -96,8 +94,10 @@ def get_trajectory(
             raise NotFound("there is no session of this client")
         reports = _readable(house, tx, rows)
         note(tx, request, actor, "trajectory.read", "client", client_id)
-    living, superseded = _newest(rows)
-    made = trajectory.trajectory([_point(row, reports.get(row["id"])) for row in living])
+    living, superseded = trajectory.newest(rows)
+    made = trajectory.trajectory(
+        [trajectory.point_of(row, reports.get(row["id"])) for row in living]
+    )
     if format == "csv":
         return Csv(trajectory_csv.as_csv(made))
     return JSONResponse({**made.as_dict(), "superseded": superseded})
@@ -118,37 +118,6 @@ def _readable(house: House, tx: Transaction, rows: list[RowMapping]) -> dict[str
     # Oldest first, so that the newest stays.
     found = tx.select(tables.reports, tables.reports.c.session_id.in_(ids), whole=False)
     return {one["session_id"]: one for one in found}
-
-
-def _newest(rows: list[RowMapping]) -> tuple[list[RowMapping], list[str]]:
-    """Of sessions handed in twice under one number the newest, and the ids of the others."""
-    numbered = {row["number"]: row["id"] for row in rows if row["number"] is not None}
-    kept = [row for row in rows if numbered.get(row["number"], row["id"]) == row["id"]]
-    return kept, [row["id"] for row in rows if row not in kept]
-
-
-def _point(row: RowMapping, report: RowMapping | None) -> trajectory.SessionPoint:
-    scored = None
-    if report is not None and report["summary"]:
-        said = report["summary"]
-        pillars = said["pillars"]
-        scored = trajectory.Scored(
-            **{name: said[name] for name in RATINGS},
-            **{f"{n}_strain": pillars[n]["strain"] for n in ("goal", "task", "bond")},
-            n_moments=said["n_moments"],
-            n_unrepaired=said["n_unrepaired"],
-            checkpoint=report["checkpoint"],
-            checkpoint_sha256=report["checkpoint_sha256"],
-            codebook=report["codebook"],
-        )
-    return trajectory.SessionPoint(
-        session_id=row["id"],
-        number=row["number"],
-        day=date.fromisoformat(row["day"]) if row["day"] else None,
-        attendance=row["attendance"],
-        modality=row["modality"],
-        scored=scored,
-    )
 
 
 _RULES_CARD = """# rules

@@ -1,12 +1,11 @@
 """The routes of a client over time, of the week, and of people: who cares for whom."""
 
-from datetime import date, timedelta
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import RedirectResponse
 
-from detector.report import RATINGS
 from service import trajectory
 from service.auth import house_of
 from service.entrance import Visitor
@@ -14,7 +13,6 @@ from service.people import People
 from service.rendering import HEADERS, page
 from service.review import caseload_of
 from service.scopes import Role
-from service.trajectory import Scored, SessionPoint, Trajectory
 from service.trajectory_lines import lines
 from service.visiting import PREFIX, Here, actor_of, as_role, fields, guarded
 
@@ -32,7 +30,8 @@ def get_client(request: Request, client_id: ClientId, who: Here) -> Response:
     """One client's sessions in order, each beside the client's own earlier ones."""
     caseload = caseload_of(request)
     found = caseload.sessions(actor_of(request), who, client_id)
-    made = _trajectory(found)
+    kept, _ = trajectory.newest(found[::-1])  # they come newest first
+    made = trajectory.trajectory([trajectory.point_of(one, one["report"]) for one in kept])
     people = People(house_of(request)).listed(who.tenant_id)
     supervisors = [
         one for one in people if Role.SUPERVISOR in one["roles"] and not one["disabled_at"]
@@ -48,38 +47,6 @@ def get_client(request: Request, client_id: ClientId, who: Here) -> Response:
         limits=trajectory.LIMITS,
         supervisors=supervisors,
         given=caseload.supervisors_of(who, client_id),
-    )
-
-
-def _trajectory(found: list[dict[str, Any]]) -> Trajectory:
-    """Of sessions handed in twice under one number the newest."""
-    newest: dict[Any, dict[str, Any]] = {}
-    for one in reversed(found):
-        newest[one["number"] or one["id"]] = one
-    return trajectory.trajectory([_point(one) for one in newest.values()])
-
-
-def _point(one: dict[str, Any]) -> SessionPoint:
-    said, report, scored = one["summary"], one["report"], None
-    if said:
-        ratings = {name: said[name] for name in RATINGS}
-        strains = {f"{n}_strain": said["pillars"][n]["strain"] for n in ("goal", "task", "bond")}
-        scored = Scored(
-            **ratings,
-            **strains,
-            n_moments=said["n_moments"],
-            n_unrepaired=said["n_unrepaired"],
-            checkpoint=report["checkpoint"],
-            checkpoint_sha256=report["checkpoint_sha256"],
-            codebook=report["codebook"],
-        )
-    return SessionPoint(
-        session_id=one["id"],
-        number=one["number"],
-        day=date.fromisoformat(one["day"]) if one["day"] else None,
-        attendance=one["attendance"],
-        modality=one["modality"],
-        scored=scored,
     )
 
 

@@ -38,7 +38,7 @@ def without_words(report: Mapping[str, Any]) -> dict[str, Any]:
             "speaker": None,
             "text": ERASED_WORDS,
             "markers": [{**one, "spans": []} for one in turn["markers"]],
-            "evidence": [one for one in turn["evidence"] if not _is_word(one["feature"])],
+            "evidence": [one for one in turn["evidence"] if not is_quoting(one["feature"])],
         }
         for turn in report["turns"]
     ]
@@ -47,7 +47,7 @@ def without_words(report: Mapping[str, Any]) -> dict[str, Any]:
     return {**report, "turns": turns, "strengths": strengths, "roles": roles}
 
 
-def _is_word(feature: str) -> bool:
+def is_quoting(feature: str) -> bool:
     """Whether evidence quotes: detector.features has a word of the turn in these names."""
     return feature.startswith(("word.", "said.opens_"))
 

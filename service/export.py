@@ -34,9 +34,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from detector import Transcript, read_transcript
+from detector import Transcript
 from detector.errors import DetectorError
-from detector.roles import assign_roles
 from service import audit, policy, tables
 from service.consent import Consent, read_consent
 from service.deeds import Actor, Enqueue, facts_of
@@ -44,7 +43,7 @@ from service.errors import Conflict, Invalid
 from service.house import House
 from service.policy import Material, Outlet, Purpose
 from service.pseudonyms import ASSISTIVE, ExportKey, Pseudonymised, pseudonymise
-from service.records import Records
+from service.records import Records, as_scored
 from service.store import Transaction, new_id
 
 SCHEMA = "rupture-export/1"
@@ -317,11 +316,8 @@ class _Export(Records):
 
 
 def _read(data: bytes, options: Mapping[str, Any]) -> Transcript:
-    """The transcript with its roles, as it was scored."""
     try:
-        read = read_transcript(data, filename=options.get("file") or None)
-        roles, therapist = options.get("roles"), options.get("therapist")
-        return assign_roles(read, role_map=roles, therapist=therapist).transcript
+        return as_scored(data, options)
     except DetectorError:
         raise _LeftOut("unreadable") from None
 

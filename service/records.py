@@ -13,7 +13,9 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
+from detector import Transcript, read_transcript
 from detector.report import RATINGS
+from detector.roles import assign_roles
 from service import audit, policy, tables
 from service.consent import Consent, consent_record, read_consent, standing
 from service.deeds import Actor
@@ -354,6 +356,16 @@ class Records(Endings, Hooks):
         )
         tx.note(event, self.house.audit_key)
         self._tell(tx, "session.failed", row["id"], job["id"], now)
+
+
+def as_scored(data: bytes, options: Mapping[str, Any]) -> Transcript:
+    """What `Records.read_for_scoring` gives as a transcript with its roles.
+
+    Raises: DetectorError: it can no longer be read.
+    """
+    read = read_transcript(data, filename=options.get("file") or None)
+    roles, therapist = options.get("roles"), options.get("therapist")
+    return assign_roles(read, role_map=roles, therapist=therapist).transcript
 
 
 def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,14 @@ back is kept.
 import dataclasses
 from typing import Any
 
-from detector import Role, read_transcript
 from detector.errors import DetectorError
 from detector.report import Report, Span, TurnReport
-from detector.roles import assign_roles
 from service import tables
 from service.deeds import Actor
+from service.endings import is_quoting
 from service.errors import Gone
 from service.pseudonyms import ExportKey, HeldApart, pseudonymise
-from service.records import Records
+from service.records import Records, as_scored
 
 
 def pseudonymised(records: Records, actor: Actor, session_id: str, report: Report) -> Report:
@@ -26,12 +25,8 @@ def pseudonymised(records: Records, actor: Actor, session_id: str, report: Repor
     with records.house.store.transaction(actor.tenant_id) as tx:
         row = tx.get(tables.sessions, session_id)
         data, options = records.read_for_scoring(tx, row)
-    roles = {name: Role(role) for name, role in (options.get("roles") or {}).items()}
     try:
-        read = read_transcript(data, filename=options.get("file") or None)
-        transcript = assign_roles(
-            read, role_map=roles or None, therapist=options.get("therapist")
-        ).transcript
+        transcript = as_scored(data, options)
     except DetectorError:
         raise Gone("the transcript can no longer be read") from None
     made, held = pseudonymise(
@@ -57,14 +52,10 @@ def _turn(turn: TurnReport, text: str, held: HeldApart) -> TurnReport:
     markers = tuple(
         dataclasses.replace(one, spans=_moved(one.spans, turn.index, held)) for one in turn.markers
     )
-    evidence = tuple(one for one in turn.evidence if not one.feature.startswith(_QUOTING))
+    evidence = tuple(one for one in turn.evidence if not is_quoting(one.feature))
     return dataclasses.replace(
         turn, text=text, speaker=None, cue_ids=(), markers=markers, evidence=evidence
     )
-
-
-_QUOTING = ("word.", "said.opens_")
-"""Evidence that is a word of the turn, see service.upkeep."""
 
 
 def _moved(spans: Any, turn_index: int, held: HeldApart) -> tuple[Span, ...]:

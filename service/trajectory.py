@@ -19,10 +19,12 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from detector.report import ATTENDANCE, RATINGS
 from service.errors import Fault, Invalid
+
+Row = TypeVar("Row", bound=Mapping[Any, Any])
 
 SCHEMA = "rupture-trajectory/1"
 
@@ -91,20 +93,17 @@ class Scored:
         return found
 
 
-def scored_from(report: Mapping[str, Any]) -> Scored:
-    """The measures of a report: `Report.to_dict()`, or its JSON read again."""
-    session, moments, made = report["session"], report["moments"], report["provenance"]
+def scored_of(summary: Mapping[str, Any], made_by: Mapping[Any, Any]) -> Scored:
+    """The measures of a report: of its `service.records.summary_of`, and by what it was made."""
+    pillars = summary["pillars"]
     return Scored(
-        **{name: session[name] for name in RATINGS},
-        **{
-            f"{name}_strain": session["pillars"][name]["strain"]
-            for name in ("goal", "task", "bond")
-        },
-        n_moments=len(moments),
-        n_unrepaired=sum(moment["resolution"] == "unrepaired" for moment in moments),
-        checkpoint=made["checkpoint"],
-        checkpoint_sha256=made["checkpoint_sha256"],
-        codebook=made["codebook"],
+        **{name: summary[name] for name in RATINGS},
+        **{f"{name}_strain": pillars[name]["strain"] for name in ("goal", "task", "bond")},
+        n_moments=summary["n_moments"],
+        n_unrepaired=summary["n_unrepaired"],
+        checkpoint=made_by["checkpoint"],
+        checkpoint_sha256=made_by["checkpoint_sha256"],
+        codebook=made_by["codebook"],
     )
 
 
@@ -127,6 +126,31 @@ class SessionPoint:
     attendance: str | None = None
     modality: str | None = None
     scored: Scored | None = field(default=None, repr=False)
+
+
+def point_of(session: Mapping[Any, Any], report: Mapping[Any, Any] | None) -> SessionPoint:
+    """A session's row as a point, with its report's row; one that was erased has no summary."""
+    scored = None
+    if report is not None and report["summary"]:
+        scored = scored_of(report["summary"], report)
+    return SessionPoint(
+        session_id=session["id"],
+        number=session["number"],
+        day=date.fromisoformat(session["day"]) if session["day"] else None,
+        attendance=session["attendance"],
+        modality=session["modality"],
+        scored=scored,
+    )
+
+
+def newest(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Of sessions handed in twice under one number the newest, and the ids of the others.
+
+    `rows` come oldest first.
+    """
+    numbered = {row["number"]: row["id"] for row in rows if row["number"] is not None}
+    kept = [row for row in rows if numbered.get(row["number"], row["id"]) == row["id"]]
+    return kept, [row["id"] for row in rows if row not in kept]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import Invalid
+from service.records import summary_of
 from service.trajectory import (
     MEASURES,
     MIN_BASELINE,
     Scored,
     SessionPoint,
     Trajectory,
-    scored_from,
+    scored_of,
     trajectory,
 )
 from service.trajectory_csv import as_csv
@@ -269,9 +270,12 @@ def test_a_point_is_read_from_a_report() -> None:
             "contribution": 1.0,
             "pillars": {name: {"strain": s, "strengths": 0} for name, s in strain.items()},
         },
-        "moments": [{"resolution": word} for word in ("repaired", "unrepaired", "partly")],
+        "moments": [
+            {"resolution": word, "pillar": None} for word in ("repaired", "unrepaired", "partly")
+        ],
+        "turns": [],
         "provenance": {"checkpoint": "c", "checkpoint_sha256": "d" * 64, "codebook": "1.1"},
     }
-    assert scored_from(report) == Scored(
+    assert scored_of(summary_of(report), report["provenance"]) == Scored(
         2.5, None, 3.0, 1.0, 0.1, 0.2, None, 3, 1, "c", "d" * 64, "1.1"
     )

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment
 
-from detector.page import words
+from detector.page import environment, words
 from service import visits
 from service.entrance import Visitor
 from service.errors import ServiceError
@@ -59,13 +59,7 @@ def _read(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=FunctionLoader(_read),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = environment(_read)
     made.globals.update(words=words, asset=asset, Role=Role)
     return made
 

@@ -106,19 +106,14 @@ def as_html(record: Record) -> str:
     """The whole record as a page that needs nothing else."""
     from importlib.resources import files
 
-    from jinja2 import Environment, StrictUndefined
-    from jinja2.loaders import FunctionLoader
+    from detector.page import environment
 
     folder = files("training") / "page"
-    environment = Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = {scorer["id"]: scorer["name"] for scorer in record["scorers"]}
-    return environment.get_template("evaluation.html.j2").render(
+    template = environment(lambda name: (folder / name).read_text("utf-8")).get_template(
+        "evaluation.html.j2"
+    )
+    return template.render(
         record=record,
         names=names,
         colours={scorer: place % N_COLOURS for place, scorer in enumerate(names)},

@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import html
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -19,7 +20,7 @@ from detector.page import facts, words
 from detector.page.view import View
 from detector.report import Report
 
-__all__ = ["render", "render_for_notebook"]
+__all__ = ["environment", "render", "render_for_notebook"]
 
 _TITLE = "Session report"
 
@@ -55,16 +56,20 @@ def _read(name: str) -> str:
     return (files("detector.page") / name).read_text("utf-8")
 
 
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FunctionLoader(_read),
+def environment(read: Callable[[str], str]) -> Environment:
+    """Templates as our pages have them, read by name: everything is escaped, nothing may lack."""
+    return Environment(
+        loader=FunctionLoader(read),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+
+
+@functools.cache
+def _template() -> Template:
+    return environment(_read).get_template("report.html.j2")
 
 
 @functools.cache

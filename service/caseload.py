@@ -34,6 +34,16 @@ class NotYours(NotFound):
         super().__init__("there is no such thing")
 
 
+class Blind(NotPermitted):
+    """A session that this person codes, and has not committed: nothing found in it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You code this session blind: what the tool found is shown when you have committed.",
+            code="coded_blind",
+        )
+
+
 class View(StrEnum):
     """How somebody may see a session."""
 
@@ -58,19 +68,27 @@ class Caseload(Deeds):
         own = (tables.care.c.person_id == who.person_id, tables.care.c.role.in_(roles))
         return frozenset(row["client_id"] for row in tx.select(tables.care, *own))
 
+    def blind(self, tx: Transaction, who: Visitor) -> frozenset[str]:
+        """Ids of the sessions that this person has still to code, or to adjudicate, blind."""
+        own = (tables.codings.c.person_id == who.person_id, tables.codings.c.committed_at.is_(None))
+        return frozenset(row["session_id"] for row in tx.select(tables.codings, *own, whole=False))
+
     def _is_for_research(self, tx: Transaction, row: RowMapping) -> bool:
         return row["erased_at"] is None and (self._decide(tx, policy.Purpose.RESEARCH, row).allowed)
 
     def session(self, who: Visitor, session_id: str) -> tuple[RowMapping, View]:
         """A session's row, not whole, and how this person may see it.
 
-        Raises: NotFound; NotYours. Gone: it was erased.
+        Raises: NotFound; NotYours. Gone: it was erased. Blind: this person is still to code it.
         """
         with self.house.store.transaction(who.tenant_id) as tx:
             row = tx.get(tables.sessions, session_id, whole=False)
             view = self.view(tx, who, row)
+            is_blind = session_id in self.blind(tx, who)
         if row["erased_at"] is not None:
             raise Gone("the session was erased")
+        if is_blind:
+            raise Blind
         return row, view
 
     def note_read(self, tx: Transaction, actor: Actor, session_id: str) -> None:
@@ -106,7 +124,7 @@ class Caseload(Deeds):
                     for row in others
                     if self._is_for_research(tx, row)
                 ]
-            self._add_reports(tx, found)
+            self._add_reports(tx, found, self.blind(tx, who))
             action = "caseload.read" if client_id else "session.listed"
             self._note(tx, actor, action, "client" if client_id else "", client_id)
         return found
@@ -134,7 +152,9 @@ class Caseload(Deeds):
             "file": said.get("file") or None,
         }
 
-    def _add_reports(self, tx: Transaction, found: Iterable[dict[str, Any]]) -> None:
+    def _add_reports(
+        self, tx: Transaction, found: Iterable[dict[str, Any]], blind: frozenset[str]
+    ) -> None:
         ids = [one["id"] for one in found]
         own = tables.reports.c.session_id.in_(ids)
         # Oldest first, so that the newest stays.
@@ -142,7 +162,8 @@ class Caseload(Deeds):
         reviewed = tables.reviews.c.session_id.in_(ids)
         reviews = {one["id"]: one for one in tx.select(tables.reviews, reviewed, whole=False)}
         for one in found:
-            report = reports.get(one["id"])
+            one["is_blind"] = one["id"] in blind
+            report = None if one["is_blind"] else reports.get(one["id"])
             review = reviews.get(report["id"]) if report is not None else None
             one["report"] = report
             one["summary"] = (report["summary"] if report is not None else None) or None

@@ -33,6 +33,12 @@ class Agreed:
         return differences(self.assignment.sheet, self.by_coder)
 
     @property
+    def n_shared(self) -> int:
+        """How many items every coder coded."""
+        said = [set(one.coding.annotations) for one in self.codings]
+        return len(set.intersection(*said))
+
+    @property
     def open_items(self) -> tuple[str, ...]:
         """Differences that nobody has settled yet."""
         kept = self.adjudication.coding.annotations

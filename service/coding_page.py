@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
+from itertools import groupby
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -22,7 +23,7 @@ from service.entrance import Visitor
 from service.errors import Fault, Invalid
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, page
+from service.rendering import HEADERS, page, say
 from service.research_view import with_tags
 from service.schemas import Id
 from service.scopes import Role
@@ -110,12 +111,16 @@ def _assign(request: Request, given: Mapping[str, str]) -> None:
 def get_coding(request: Request, assignment_id: Id, who: Here) -> Response:
     """The session beside the codebook, and what this coder has said of it."""
     made, kept = codings_of(request).read(actor_of(request), who, assignment_id)
-    codes = {role.value: codes_of(role) for role in CODES}
+    codes, markers = {role.value: codes_of(role) for role in CODES}, load_codebook().markers
+    used = [markers[one] for keys in codes.values() for one in keys]
     state = {
         **_state(kept),
         "at": f"{PREFIX}/coding/{assignment_id}",
         "codes": codes,
-        "pillars": PILLARS,
+        "titles": {one.id: one.title for one in used},
+        "kinds": {one.id: one.kind for one in used},
+        "pillars": {one: say(request, f"coding.code.pillars.{one}") for one in PILLARS},
+        "scales": {one.key: say(request, f"coding.code.scales.{one.key}") for one in SCALES},
         "ratings": [one.key for one in SCALES],
         "intensities": list(INTENSITIES),
         "items": made.sheet.items,
@@ -129,7 +134,11 @@ def get_coding(request: Request, assignment_id: Id, who: Here) -> Response:
         is_committed=kept.committed_at is not None,
         ends={one.turn_indexes[-1]: one for one in made.sheet.segments},
         codes=codes,
-        markers=load_codebook().markers,
+        groups={
+            role: [(kind, list(ids)) for kind, ids in groupby(keys, lambda m: markers[m].kind)]
+            for role, keys in codes.items()
+        },
+        markers=markers,
         examples=examples(),
         scales=SCALES,
         pillars=PILLARS,

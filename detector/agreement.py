@@ -248,7 +248,8 @@ def _too_fine(ratings: Ratings) -> str:
 def _counts(ratings: Ratings) -> Array:
     """Which value each coder gave: shape (n_units, n_coders, n_values), 0 or 1."""
     values = np.unique(ratings.values[ratings.seen])
-    return (ratings.values[:, :, None] == values).astype(np.float64)
+    counts: Array = (ratings.values[:, :, None] == values).astype(np.float64)
+    return counts
 
 
 def _at_one(ratings: Ratings) -> Array:
@@ -283,7 +284,7 @@ def _icc(ratings: Ratings, *, of_mean: bool) -> Estimate:
         return Estimate(reason=ONE_CLASS)
     values = (values - values.mean()) / values.std()
     own = [np.ones(len(values)), (values**2).sum(axis=1), values.mean(axis=1) ** 2]
-    sums = np.zeros((len(complete), 3 + values.shape[1]))
+    sums = np.zeros((len(ratings.values), 3 + values.shape[1]))
     sums[complete] = np.concatenate([np.stack(own, axis=1), values], axis=1)
     return _estimate(ratings, sums, lambda total: _icc_of(total, of_mean=of_mean))
 
@@ -307,7 +308,7 @@ def _estimate(ratings: Ratings, sums: Array, value: Callable[[Array], Array]) ->
     by_session = np.zeros((len(sessions), sums.shape[1]))
     np.add.at(by_session, owner, sums[rated])
     drawn = value(_draws(len(sessions)) @ by_session)
-    known = np.compress(np.isfinite(drawn), drawn)
+    known: Array = drawn[np.isfinite(drawn)]
     n_undefined = N_DRAWS - len(known)
     if n_undefined > MOST_UNDEFINED * N_DRAWS:
         return Estimate(found, reason=UNSTABLE, n_undefined=n_undefined)

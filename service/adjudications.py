@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service import tables
 from service.annotations import Coding, annotate, undo
 from service.codings import ADJUDICATED, BLIND, Assignment, Codings, Kept
 from service.deeds import Actor
 from service.differences import Difference, differences
 from service.entrance import Visitor
-from service.errors import Conflict, Fault, Invalid, NotPermitted
+from service.errors import Conflict, Fault, Invalid, NotPermitted, ServiceError
 from service.sheets import Sheet
 from service.store import Transaction
 
@@ -60,6 +61,20 @@ class Adjudications(Codings):
             target = found.assignment.session_id
             self._note(tx, actor, action, "session", target, assignment=assignment_id)
         return found
+
+    def study(self, actor: Actor, who: Visitor, study: str) -> tuple[Agreed, ...]:
+        """The sessions of a study that this person is in and that all coders have committed."""
+        found = []
+        with self.house.store.transaction(actor.tenant_id) as tx:
+            named = tx.select(tables.assignments, tables.assignments.c.study == study, whole=False)
+            for one in named:
+                try:
+                    found.append(self._agreed(tx, who, one["id"]))
+                except ServiceError:  # not this person's, not committed by all, or gone
+                    continue
+                about = {"assignment": one["id"]}
+                self._note(tx, actor, "agreement.read", "session", one["session_id"], **about)
+        return tuple(found)
 
     def _agreed(self, tx: Transaction, who: Visitor, assignment_id: str, which: str = "") -> Agreed:
         row, made, rows = self._mine(tx, who, assignment_id, which, lock=bool(which))

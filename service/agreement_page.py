@@ -14,6 +14,7 @@ from service.annotations import INTENSITIES, Annotation
 from service.coding_csv import as_csv
 from service.coding_page import codings_of
 from service.errors import Invalid
+from service.figures import NOTHING, confusion, figures
 from service.rendering import HEADERS, page
 from service.schemas import Id
 from service.sheets import codes_of
@@ -28,9 +29,15 @@ LETTERS = "ABCDEFGHIJ"
 
 
 @router.get("/{assignment_id}/agreement")
-def get_agreement(request: Request, assignment_id: Id, who: Here) -> Response:
-    """How far the coders agree, where they differ, and what was settled."""
-    found = codings_of(request).agreed(actor_of(request), who, assignment_id)
+def get_agreement(request: Request, assignment_id: Id, who: Here, of: str = "") -> Response:
+    """How far the coders agree, where they differ, and what was settled.
+
+    The figures are of this session, or of all sessions of its study: `of=study`.
+    """
+    codings, actor = codings_of(request), actor_of(request)
+    found = codings.agreed(actor, who, assignment_id)
+    study = found.assignment.study
+    together = codings.study(actor, who, study) if of == "study" and study else (found,)
     letters = {one.person_id: LETTERS[n] for n, one in enumerate(found.codings)}
     settles = found.adjudication
     return page(
@@ -39,6 +46,11 @@ def get_agreement(request: Request, assignment_id: Id, who: Here) -> Response:
         found=found,
         sheet=found.assignment.sheet,
         letters=letters,
+        is_study=together != (found,),
+        figures=figures(together),
+        confusion=confusion(together),
+        NOTHING=NOTHING,
+        n_sessions=len({one.assignment.session_id for one in together}),
         is_mine=settles.person_id == who.person_id and settles.committed_at is None,
         settled=settles.coding.annotations,
         codes_of=codes_of,

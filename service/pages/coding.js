@@ -12,6 +12,7 @@
   let current = null;
   let scale = 0;
   let marking = null;
+  let waiting = 0;
   let queue = Promise.resolve();
 
   const roleOf = (one) => one.dataset.role;
@@ -80,24 +81,28 @@
 
   // `make` sees how the item stands when its turn has come, so quick keys do not overtake another.
   function send(method, place, make, words = "") {
+    waiting += 1;
     tell(say("saving"));
     queue = queue.then(async () => {
       const body = make && make();
-      if (make && !body) return;
-      try {
-        const answer = await ask(method, place, body);
-        if (!answer.ok) {
-          if (body) spent.set(body.item, (spent.get(body.item) || 0) + body.lead_s);
-          return tell(await refused(answer), "bad");
-        }
-        take(await answer.json());
-        tell((words ? words + " " : "") + say("saved"));
-      } catch {
-        if (body) spent.set(body.item, (spent.get(body.item) || 0) + body.lead_s);
-        tell(say("unreachable"), "bad");
-      }
+      const told = make && !body ? null : await tried(method, place, body);
+      waiting -= 1;
+      if (told) tell(told, "bad");
+      else if (!waiting) tell((words ? words + " " : "") + say("saved"));
     });
     return queue;
+  }
+
+  // What went wrong, or nothing; then the time that was sent with it counts on.
+  async function tried(method, place, body) {
+    let wrong = say("unreachable");
+    try {
+      const answer = await ask(method, place, body);
+      if (answer.ok) return take(await answer.json());
+      wrong = await refused(answer);
+    } catch { /* the service does not answer */ }
+    if (body) spent.set(body.item, (spent.get(body.item) || 0) + body.lead_s);
+    return wrong;
   }
 
   function annotate(item, given, words = "") {

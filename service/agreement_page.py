@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from string import ascii_lowercase
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,7 +15,7 @@ from service.annotations import INTENSITIES, Annotation
 from service.coding_csv import as_csv
 from service.coding_page import codings_of
 from service.errors import Invalid
-from service.figures import NOTHING, confusion, figures
+from service.figures import NOTHING, confusion, figures, reasons
 from service.rendering import HEADERS, page
 from service.schemas import Id
 from service.sheets import codes_of
@@ -38,6 +39,7 @@ def get_agreement(request: Request, assignment_id: Id, who: Here, of: str = "") 
     found = codings.agreed(actor, who, assignment_id)
     study = found.assignment.study
     together = codings.study(actor, who, study) if of == "study" and study else (found,)
+    counted = figures(together)
     letters = {one.person_id: LETTERS[n] for n, one in enumerate(found.codings)}
     settles = found.adjudication
     return page(
@@ -47,7 +49,8 @@ def get_agreement(request: Request, assignment_id: Id, who: Here, of: str = "") 
         sheet=found.assignment.sheet,
         letters=letters,
         is_study=together != (found,),
-        figures=figures(together),
+        figures=counted,
+        notes=dict(zip(reasons(counted), ascii_lowercase, strict=False)),
         confusion=confusion(together),
         NOTHING=NOTHING,
         n_sessions=len({one.assignment.session_id for one in together}),

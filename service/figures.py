@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from detector.agreement import Agreement, Level, Ratings, agree
+from detector.agreement import COEFFICIENTS, Agreement, Level, Ratings, agree
 from detector.codebook import load_codebook
 from detector.report import RATINGS
 from service.adjudications import Agreed
@@ -67,6 +67,12 @@ def figures(coded: Sequence[Agreed]) -> tuple[Figure, ...]:
             made = _agreement(coded, unit, _rating(name), "ordinal")
             found.append(Figure(unit, name, True, made))
     return tuple(found)
+
+
+def reasons(found: Sequence[Figure]) -> tuple[str, ...]:
+    """Why something of these is not estimable, or has no interval: each reason once."""
+    told = (getattr(one.agreement, name).reason for one in found for name in COEFFICIENTS)
+    return tuple(dict.fromkeys(reason for reason in told if reason))
 
 
 def _of_turns(coded: Sequence[Agreed]) -> Iterator[Figure]:

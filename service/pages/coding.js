@@ -9,6 +9,7 @@
   const can = new Set(state.items);
   const panel = $("panel");
   const idleMs = 30_000;
+  const wide = matchMedia("(min-width: 62rem)");
   let current = null;
   let scale = 0;
   let marking = null;
@@ -228,7 +229,8 @@
     if (!element) return;
     element.focus({ preventScroll: true });
     stand(element);
-    element.scrollIntoView({ block: "center" });
+    // Where the codes lie over the lower half, the middle is below them.
+    element.scrollIntoView({ block: wide.matches ? "center" : "start" });
   }
 
   function step(by, fits = () => true) {
@@ -247,7 +249,9 @@
   }
 
   function code(id) {
-    onTurn((item) => {
+    onTurn((item, element) => {
+      const button = panel.querySelector(`[data-for="${roleOf(element)}"] [data-code="${id}"]`);
+      if (wide.matches) button.scrollIntoView({ block: "nearest" });
       const is = Boolean(said(item) && said(item).markers.includes(id));
       annotate(item, (now) => ({
         markers: now.markers.includes(id) ? now.markers.filter((one) => one !== id) : [...now.markers, id],
@@ -364,6 +368,10 @@
 
   // -- keys ------------------------------------------------------------------------------------
 
+  function more() {
+    press($("more"), panel.classList.toggle("whole"));
+  }
+
   const keys = {
     j: () => step(1),
     k: () => step(-1),
@@ -379,6 +387,7 @@
     s: () => cycle("sure", [null, true, false]),
     r: answer,
     m: mark,
+    d: more,
     u: undo,
     "?": () => $("help").showModal(),
   };
@@ -430,6 +439,7 @@
     else if ("clear" in of) clear();
     else if ("mark" in of) mark();
     else if ("upTo" in of) keys.z();
+    else if (button.id === "more") more();
     else if (of.field) set(of.field, of.field === "intensity" ? Number(of.value) : of.field === "sure" ? of.value === "true" : of.value);
   });
   panel.addEventListener("change", (event) => {

@@ -6,7 +6,8 @@ from typing import Any
 
 from service import tables
 from service.annotations import Coding, annotate, undo
-from service.codings import ADJUDICATED, BLIND, Assignment, Codings, Kept
+from service.caseload import ADJUDICATED, BLIND, NotYours, View
+from service.codings import Assignment, Codings, Kept
 from service.deeds import Actor
 from service.differences import Difference, differences
 from service.entrance import Visitor
@@ -78,6 +79,8 @@ class Adjudications(Codings):
 
     def _agreed(self, tx: Transaction, who: Visitor, assignment_id: str, which: str = "") -> Agreed:
         row, made, rows = self._mine(tx, who, assignment_id, which, lock=bool(which))
+        if made["view"] != View.RESEARCH.value:
+            raise NotYours
         if any(one["pass"] == BLIND and one["committed_at"] is None for one in rows):
             raise NotPermitted(
                 "Not all coders have committed yet: until then nobody sees another's codes.",

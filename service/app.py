@@ -134,6 +134,7 @@ PAGES = (
     upload_page.router,
     clients_page.router,
     coding_page.router,
+    coding_page.blind_router,
     agreement_page.router,
 )
 """What people see; no part of the API's document."""

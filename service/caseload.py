@@ -5,7 +5,7 @@ administrator opens no session. What is somebody else's looks like what is nowhe
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,10 @@ MOST_SHOWN = 500
 """Sessions of one list, newest first. A judgement: what can be searched while one types."""
 
 
+BLIND, ADJUDICATED = "blind", "adjudicated"
+"""The passes of coders over a session, as files name them."""
+
+
 class NotYours(NotFound):
     """A session of this tenant that is not this person's. It looks as if it were nowhere."""
 
@@ -35,9 +39,13 @@ class NotYours(NotFound):
 
 
 class Blind(NotPermitted):
-    """A session that this person codes, and has not committed: nothing found in it is shown."""
+    """A session that this person codes, and has not committed: nothing found in it is shown.
 
-    def __init__(self) -> None:
+    Carries the id of the `assignment` that they code; empty where they settle it.
+    """
+
+    def __init__(self, assignment: str) -> None:
+        self.assignment = assignment
         super().__init__(
             "You code this session blind: what the tool found is shown when you have committed.",
             code="coded_blind",
@@ -68,10 +76,13 @@ class Caseload(Deeds):
         own = (tables.care.c.person_id == who.person_id, tables.care.c.role.in_(roles))
         return frozenset(row["client_id"] for row in tx.select(tables.care, *own))
 
-    def blind(self, tx: Transaction, who: Visitor) -> frozenset[str]:
-        """Ids of the sessions that this person has still to code, or to adjudicate, blind."""
+    def blind(self, tx: Transaction, who: Visitor) -> dict[str, str]:
+        """What this person has still to code, or to settle, blind: by session, see `Blind`."""
         own = (tables.codings.c.person_id == who.person_id, tables.codings.c.committed_at.is_(None))
-        return frozenset(row["session_id"] for row in tx.select(tables.codings, *own, whole=False))
+        rows = tx.select(tables.codings, *own, whole=False)
+        found = {row["session_id"]: "" for row in rows}
+        coded = [row for row in rows if row["pass"] == BLIND]
+        return found | {row["session_id"]: row["assignment_id"] for row in coded}
 
     def _is_for_research(self, tx: Transaction, row: RowMapping) -> bool:
         return row["erased_at"] is None and (self._decide(tx, policy.Purpose.RESEARCH, row).allowed)
@@ -84,11 +95,11 @@ class Caseload(Deeds):
         with self.house.store.transaction(who.tenant_id) as tx:
             row = tx.get(tables.sessions, session_id, whole=False)
             view = self.view(tx, who, row)
-            is_blind = session_id in self.blind(tx, who)
+            blind = self.blind(tx, who).get(session_id)
         if row["erased_at"] is not None:
             raise Gone("the session was erased")
-        if is_blind:
-            raise Blind
+        if blind is not None:
+            raise Blind(blind)
         return row, view
 
     def note_read(self, tx: Transaction, actor: Actor, session_id: str) -> None:
@@ -153,7 +164,7 @@ class Caseload(Deeds):
         }
 
     def _add_reports(
-        self, tx: Transaction, found: Iterable[dict[str, Any]], blind: frozenset[str]
+        self, tx: Transaction, found: Iterable[dict[str, Any]], blind: Mapping[str, str]
     ) -> None:
         ids = [one["id"] for one in found]
         own = tables.reports.c.session_id.in_(ids)

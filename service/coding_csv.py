@@ -9,7 +9,7 @@ from detector.report import RATINGS
 from detector.views import csv_cell
 from service.adjudications import Agreed
 from service.annotations import Annotation
-from service.codings import ADJUDICATED, BLIND
+from service.caseload import ADJUDICATED, BLIND
 from service.differences import settled
 from service.sheets import UNITS, Sheet, codes_of
 

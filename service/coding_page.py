@@ -18,13 +18,14 @@ from detector.segmentation import WINDOW_TURNS
 from service.adjudications import Adjudications
 from service.annotations import INTENSITIES
 from service.auth import house_of
-from service.codings import ADJUDICATED, BLIND, Kept
+from service.caseload import ADJUDICATED, BLIND, View
+from service.codings import Kept
 from service.entrance import Visitor
 from service.errors import Fault, Invalid
 from service.people import People
 from service.records import Records
 from service.rendering import HEADERS, page, say
-from service.research_view import with_tags
+from service.research_view import transcript_of, with_tags
 from service.schemas import Id
 from service.scopes import Role
 from service.sheets import CODES, codes_of, sheet_of
@@ -33,6 +34,10 @@ from service.visiting import PREFIX, Here, actor_of, as_role, fields, guarded
 
 router = APIRouter(
     prefix=f"{PREFIX}/coding", include_in_schema=False, dependencies=[Depends(guarded)]
+)
+
+blind_router = APIRouter(
+    prefix=f"{PREFIX}/sessions", include_in_schema=False, dependencies=[Depends(guarded)]
 )
 
 Giver = Annotated[Visitor, Depends(as_role(Role.RESEARCHER, Role.ADMIN))]
@@ -67,7 +72,7 @@ def list_codings(request: Request, who: Giver) -> Response:
         "coding.html.j2",
         me=who.person_id,
         listed=codings.listed(actor, has_all=Role.ADMIN in who.roles),
-        sessions=codings.sessions(actor),
+        sessions=codings.for_research(actor),
         researchers=sorted((names[one], one) for one in may),
         names=names,
         window_turns=WINDOW_TURNS,
@@ -101,7 +106,7 @@ def _assign(request: Request, given: Mapping[str, str]) -> None:
     records: Records = request.app.state.records
     transcript, _ = with_tags(records, actor, session_id)
     sheet = sheet_of(transcript, window_turns=int(turns))
-    codings.assign(actor, session_id, sheet, coders, given.get("adjudicator", ""), study)
+    codings.give_out(actor, session_id, sheet, coders, given.get("adjudicator", ""), study)
 
 
 # -- a coder's page ----------------------------------------------------------------------------
@@ -132,6 +137,8 @@ def get_coding(request: Request, assignment_id: Id, who: Here) -> Response:
         sheet=made.sheet,
         state=state,
         is_committed=kept.committed_at is not None,
+        annotations=kept.coding.annotations,
+        View=View,
         ends={one.turn_indexes[-1]: one for one in made.sheet.segments},
         codes=codes,
         groups={
@@ -217,5 +224,25 @@ async def commit(request: Request, assignment_id: Id, who: Here) -> Response:
     """Ends this coder's coding."""
     version = (await fields(request)).get("version", "")
     codings, actor = codings_of(request), actor_of(request)
-    await asyncio.to_thread(codings.commit, actor, who, assignment_id, version)
+    made = await asyncio.to_thread(codings.commit, actor, who, assignment_id, version)
+    is_own = made.view is View.CARE
+    place = f"{PREFIX}/sessions/{made.session_id}" if is_own else f"{PREFIX}/coding"
+    return RedirectResponse(place, 303, dict(HEADERS))
+
+
+@router.post("/{assignment_id}/take-back")
+def take_back(request: Request, assignment_id: Id, who: Here) -> Response:
+    """Ends an assignment that no coder has committed yet."""
+    codings_of(request).take_back(actor_of(request), who, assignment_id)
     return RedirectResponse(f"{PREFIX}/coding", 303, dict(HEADERS))
+
+
+@blind_router.post("/{session_id}/blind")
+def read_blind(request: Request, session_id: Id, who: Here) -> Response:
+    """A session of one's own, to be coded before one sees what the tool found."""
+    codings, actor = codings_of(request), actor_of(request)
+    records: Records = request.app.state.records
+    codings.check_own(actor, who, session_id)
+    sheet = sheet_of(transcript_of(records, actor, session_id))
+    made = codings.read_blind(actor, who, session_id, sheet)
+    return RedirectResponse(f"{PREFIX}/coding/{made}", 303, dict(HEADERS))

@@ -1,9 +1,8 @@
-"""Assignments and codings as deeds on record: sealed with their session, and gone with it.
+"""Codings as deeds on record: what each coder says, sealed with the session, and gone with it.
 
-A session that its client lets research read is given to coders with tags for names. Each codes
-alone: until a coder has committed, they see no other's codes, and nothing that the tool found.
-What was committed is not changed again. When all have, who was named for it settles where they
-differ; both codings stay as they were.
+Each codes alone: until a coder has committed, they see no other's codes, and nothing that the tool
+found. What was committed is not changed again. When all have, who was named for it settles where
+they differ (service/adjudications.py); both codings stay as they were.
 """
 
 import json
@@ -14,25 +13,17 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
-from service import policy, tables
+from service import tables
 from service.annotations import Coding, annotate, undo
-from service.caseload import NotYours
-from service.deeds import Actor, Deeds
+from service.assignments import Assignments
+from service.caseload import BLIND, NotYours, View
+from service.deeds import Actor
 from service.entrance import Visitor
-from service.errors import Conflict, Invalid, MissingCondition, NotPermitted, Stale
+from service.errors import Conflict, MissingCondition, Stale
 from service.scopes import Role
 from service.sheets import Sheet
-from service.store import Transaction, new_id
-from service.vault import Kind, Place
-
-BLIND, ADJUDICATED = "blind", "adjudicated"
-"""The passes over a session, as files name them."""
-
-LEAST_CODERS, MOST_CODERS = 2, 10
-"""Coders of a session. The least is what agreement needs; the most is ours."""
-
-_SEEN = ("report.read", "review.read")
-"""What is on record of somebody who has looked at what the tool found."""
+from service.store import Transaction
+from service.vault import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,135 +45,13 @@ class Assignment:
     id: str
     session_id: str
     study: str
+    view: View
     sheet: Sheet
     coders: tuple[str, ...]
-    adjudicator: str
 
 
-class Codings(Deeds):
-    """The deeds on assignments and codings."""
-
-    # -- giving out -------------------------------------------------------------------------------
-
-    def assign(
-        self,
-        actor: Actor,
-        session_id: str,
-        sheet: Sheet,
-        coders: Sequence[str],
-        adjudicator: str,
-        study: str,
-    ) -> str:
-        """Gives a session to coders; the assignment's id.
-
-        Args:
-            actor: who gives it out.
-            session_id: of a session that its client lets research read.
-            sheet: what the coders read.
-            coders: ids of two researchers or more, none of whom knows what the tool found.
-            adjudicator: id of the researcher who settles where they differ; may be a coder.
-            study: a word that the files carry.
-
-        Raises: Invalid: too few coders. NotPermitted: no researcher, or one who is not blind.
-        """
-        if not LEAST_CODERS <= len(set(coders)) == len(coders) <= MOST_CODERS:
-            said = f"Choose {LEAST_CODERS} to {MOST_CODERS} coders, each once."
-            raise Invalid(said, code="too_few_coders")
-        assignment_id, now = new_id("asg"), self.house.clock()
-        with self.house.store.transaction(actor.tenant_id) as tx:
-            row = self._for_research(tx, session_id, lock=True)
-            for person_id in {*coders, adjudicator}:
-                self._check_coder(tx, row, person_id)
-            content = json.dumps(sheet.to_dict(), separators=(",", ":")).encode()
-            tx.add(
-                tables.assignments,
-                id=assignment_id,
-                session_id=session_id,
-                study=study,
-                made_by=actor.id,
-                n_items=len(sheet.items),
-                sealed=self._seal(tx, row, content, assignment_id),
-                created_at=now,
-            )
-            given = [*((one, BLIND) for one in coders), (adjudicator, ADJUDICATED)]
-            for person_id, which in given:
-                tx.add(
-                    tables.codings,
-                    id=new_id("cod"),
-                    assignment_id=assignment_id,
-                    session_id=session_id,
-                    person_id=person_id,
-                    version=0,
-                    n_coded=0,
-                    updated_at=now,
-                    **{"pass": which},
-                )
-            counts = {"n_coders": len(coders), "assignment": assignment_id}
-            self._note(tx, actor, "coding.assigned", "session", session_id, **counts)
-        return assignment_id
-
-    def _check_coder(self, tx: Transaction, row: RowMapping, person_id: str) -> None:
-        person = tx.get(tables.people, person_id, whole=False)
-        if Role.RESEARCHER not in person["roles"] or person["disabled_at"] is not None:
-            raise NotPermitted("Only researchers code.", code="role_missing")
-        care = (tables.care.c.client_id == row["client_id"], tables.care.c.person_id == person_id)
-        trail = tables.audit_entries.c
-        seen = (trail.actor_id == person_id, trail.target_id == row["id"], trail.action.in_(_SEEN))
-        if tx.select(tables.care, *care, limit=1) or tx.select(
-            tables.audit_entries, *seen, limit=1
-        ):
-            raise NotPermitted(
-                "Somebody chosen cares for this client, or has opened what the tool found in the "
-                "session, and so cannot code it blind: choose another.",
-                code="not_blind",
-            )
-
-    def researchers(self, actor: Actor) -> frozenset[str]:
-        """Ids of the people who may code."""
-        with self.house.store.transaction(actor.tenant_id) as tx:
-            found = tx.select(tables.people, whole=False)
-        may = [one for one in found if Role.RESEARCHER in one["roles"] and not one["disabled_at"]]
-        return frozenset(one["id"] for one in may)
-
-    def sessions(self, actor: Actor) -> list[RowMapping]:
-        """Sessions that could be given out: rows, not whole, newest first."""
-        with self.house.store.transaction(actor.tenant_id) as tx:
-            found = tx.page(
-                tables.sessions, tables.sessions.c.erased_at.is_(None), after=None, limit=200
-            )
-            return [row for row in found.rows if self._is_for_research(tx, row)]
-
-    def _is_for_research(self, tx: Transaction, row: RowMapping) -> bool:
-        return row["erased_at"] is None and self._decide(tx, policy.Purpose.RESEARCH, row).allowed
-
-    def check(self, actor: Actor, session_id: str) -> None:
-        """Nothing where a session may be given out. Raises: NotFound; Gone; NotPermitted."""
-        with self.house.store.transaction(actor.tenant_id) as tx:
-            self._for_research(tx, session_id)
-
-    def _for_research(self, tx: Transaction, session_id: str, *, lock: bool = False) -> RowMapping:
-        row = self._living(tx, session_id, lock=lock, whole=False)
-        self._decide(tx, policy.Purpose.RESEARCH, row).require()
-        return row
-
-    def listed(self, actor: Actor, *, has_all: bool) -> list[dict[str, Any]]:
-        """Assignments, newest first, each with `codings`, rows without content.
-
-        Those that this person is in or made; all of the tenant's where `has_all`.
-        """
-        with self.house.store.transaction(actor.tenant_id) as tx:
-            rows = tx.select(tables.codings, whole=False)
-            made = tx.select(tables.assignments, whole=False)
-            self._note(tx, actor, "coding.listed", "", "")
-        by: dict[str, list[RowMapping]] = {}
-        for row in rows:
-            by.setdefault(row["assignment_id"], []).append(row)
-        mine = {row["assignment_id"] for row in rows if row["person_id"] == actor.id}
-        return [
-            {**one, "codings": by.get(one["id"], [])}
-            for one in reversed(made)
-            if has_all or one["id"] in mine or one["made_by"] == actor.id
-        ]
+class Codings(Assignments):
+    """The deeds on what coders say."""
 
     # -- one coder's ------------------------------------------------------------------------------
 
@@ -225,9 +94,10 @@ class Codings(Deeds):
 
         return self._change(actor, who, assignment_id, BLIND, if_match, make, "coding.undone")
 
-    def commit(self, actor: Actor, who: Visitor, assignment_id: str, if_match: str) -> None:
+    def commit(self, actor: Actor, who: Visitor, assignment_id: str, if_match: str) -> Assignment:
         """Ends a coder's coding: it is not changed again. Raises: as `annotate`."""
         self._commit(actor, who, assignment_id, BLIND, if_match, "coding.committed")
+        return self.read(actor, who, assignment_id)[0]
 
     def _commit(
         self, actor: Actor, who: Visitor, assignment_id: str, which: str, if_match: str, verb: str
@@ -294,11 +164,20 @@ class Codings(Deeds):
             one for one in rows if one["person_id"] == who.person_id and which in ("", one["pass"])
         ]
         gave = bool(found) and not which and found[0]["made_by"] == who.person_id
-        if not found or not (mine or gave) or Role.RESEARCHER not in who.roles:
+        if not found or not (mine or gave):
             raise NotYours
-        row = self._for_research(tx, found[0]["session_id"], lock=lock)
+        view = View(found[0]["view"])
+        row = self._open_to(tx, found[0]["session_id"], view, lock=lock)
+        if not self._may(tx, who, row, view):
+            raise NotYours
         # Read again where it was locked: another window may have changed it meanwhile.
         return row, found[0], tx.select(tables.codings, of) if lock else rows
+
+    def _may(self, tx: Transaction, who: Visitor, row: RowMapping, view: View) -> bool:
+        """Whether somebody still is what they were when it was given to them."""
+        if view is View.RESEARCH:
+            return Role.RESEARCHER in who.roles
+        return row["client_id"] in self.clients(tx, who)
 
     def _assignment(
         self, tx: Transaction, row: RowMapping, made: RowMapping, rows: Sequence[RowMapping]
@@ -308,9 +187,9 @@ class Codings(Deeds):
             made["id"],
             row["id"],
             made["study"],
+            View(made["view"]),
             Sheet.from_dict(json.loads(content)),
             coders=tuple(one["person_id"] for one in rows if one["pass"] == BLIND),
-            adjudicator=next(one["person_id"] for one in rows if one["pass"] == ADJUDICATED),
         )
 
     def _kept(self, tx: Transaction, row: RowMapping, one: RowMapping) -> Kept:
@@ -319,14 +198,6 @@ class Codings(Deeds):
             content = self._open(tx, row, one["sealed"], Kind.CODING, one["id"])
             coding = Coding.from_dict(json.loads(content))
         return Kept(one["id"], one["person_id"], one["version"], one["committed_at"], coding)
-
-    def _seal(self, tx: Transaction, row: RowMapping, content: bytes, item: str) -> bytes:
-        return self.house.vault.seal(
-            content,
-            Place(tx.tenant_id, row["id"], Kind.CODING, item),
-            tenant_blob=tx.tenant()["key_blob"],
-            session_blob=row["key_blob"],
-        )
 
 
 def _own(rows: Sequence[RowMapping], person_id: str, which: str) -> RowMapping:

@@ -18,8 +18,8 @@ from service.pseudonyms import ExportKey, HeldApart, pseudonymise
 from service.records import Records, as_scored
 
 
-def with_tags(records: Records, actor: Actor, session_id: str) -> tuple[Transcript, HeldApart]:
-    """A session's transcript with tags for names, and what leads back, which goes nowhere.
+def transcript_of(records: Records, actor: Actor, session_id: str) -> Transcript:
+    """A session's transcript with its roles, as it was said.
 
     Raises: NotFound. Gone: the text was erased, or can no longer be read.
     """
@@ -27,12 +27,19 @@ def with_tags(records: Records, actor: Actor, session_id: str) -> tuple[Transcri
         row = tx.get(tables.sessions, session_id)
         data, options = records.read_for_scoring(tx, row)
     try:
-        transcript = as_scored(data, options)
+        return as_scored(data, options)
     except DetectorError:
         raise Gone("the transcript can no longer be read") from None
-    made, held = pseudonymise(
-        transcript, client=row["client_id"], session=session_id, key=ExportKey.new()
-    )
+
+
+def with_tags(records: Records, actor: Actor, session_id: str) -> tuple[Transcript, HeldApart]:
+    """A session's transcript with tags for names, and what leads back, which goes nowhere.
+
+    Raises: NotFound. Gone: the text was erased, or can no longer be read.
+    """
+    transcript = transcript_of(records, actor, session_id)
+    client_id = records.session(actor, session_id)["client_id"]
+    made, held = pseudonymise(transcript, client=client_id, session=session_id, key=ExportKey.new())
     return made.transcript, held
 
 

@@ -225,6 +225,7 @@ assignments = _table(
     "assignments",  # a session that was given to coders
     _id(),
     sa.Column("session_id", sa.String(80), nullable=False),
+    sa.Column("view", _word, nullable=False),  # research; care: somebody's own, read blind first
     sa.Column("study", _word, nullable=False),
     sa.Column("made_by", sa.String(80), nullable=False),
     sa.Column("n_items", sa.Integer, nullable=False),

@@ -28,7 +28,7 @@ def upgrade() -> None:
     """Adds them, walled like the others."""
     _table(
         "assignments",
-        *(_word(name) for name in ("session_id", "study", "made_by")),
+        *(_word(name) for name in ("session_id", "view", "study", "made_by")),
         sa.Column("n_items", sa.Integer, nullable=False),
         sa.Column("sealed", sa.LargeBinary),
         _at("created_at"),

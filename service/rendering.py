@@ -19,6 +19,7 @@ from detector.page import environment, words
 from service import visits
 from service.entrance import Visitor
 from service.errors import ServiceError
+from service.keymap import KEYS
 from service.scopes import Role
 from service.wording import Wording, wording
 
@@ -68,17 +69,17 @@ def _environment(language: str) -> Environment:
         words=words,
         asset=asset,
         Role=Role,
+        KEYS=KEYS,
         language=language,
         say=spoken.say,
         said_by_script=spoken.of_script,
-        number=spoken.number,
         listed=spoken.listed,
         long_day=spoken.day,
     )
     return made
 
 
-def say(request: Request, key: str, **values: Any) -> str:
+def say(request: Request, key: str, /, **values: Any) -> str:
     """A text of the review page, in its language."""
     return spoken_of(request).say(key, **values)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -21,7 +20,7 @@ from service.errors import NotPermitted
 from service.judgements import NO_REPAIR, STRAIN_KINDS, Review
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, page, wants_page
+from service.rendering import HEADERS, page, say, spoken_of, wants_page
 from service.research_view import pseudonymised
 from service.reviews import Reviews
 from service.schemas import Id
@@ -119,21 +118,27 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
         view=ReportView(report, load_codebook()),
         report=report,
         facts=facts,
-        title=_title(row, caseload.reference(who, session_id))
+        title=_title(request, row, caseload.reference(who, session_id))
         if view is View.CARE
-        else "Session for research",
+        else say(request, "session.for_research"),
         strains=[one for one in load_codebook().markers.values() if one.kind in STRAIN_KINDS],
         View=View,
         **told,
     )
 
 
-def _title(row: Any, reference: str | None) -> str:
-    number = f"session {row['number']}" if row["number"] else "session"
-    day = date.fromisoformat(row["day"]) if row["day"] else None
-    said = [reference, number, f"{day.day} {day:%B %Y}" if day else None]
-    title = ", ".join(one for one in said if one)
-    return title if reference else f"S{title[1:]}"
+def _title(request: Request, row: Any, reference: str | None) -> str:
+    numbered = {"number": row["number"]} if row["number"] else {}
+    if reference and numbered:
+        title = say(request, "session.of_client_numbered", client=reference, **numbered)
+    elif reference:
+        title = say(request, "session.of_client", client=reference)
+    else:
+        title = say(request, "session.numbered" if numbered else "session.unnamed", **numbered)
+    if not row["day"]:
+        return title
+    day = spoken_of(request).day(row["day"])
+    return say(request, "session.on_day", session=title, day=day)
 
 
 def _state(request: Request, who: Visitor, version: int, review: Review) -> dict[str, Any]:

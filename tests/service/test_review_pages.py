@@ -96,6 +96,7 @@ def ways(desk: Any, session_id: str, client: str) -> list[tuple[str, str, Any]]:
         ("PATCH", f"{place}/review/{report}", said),
         ("POST", f"{place}/review/{report}/undo", {}),
         ("PUT", f"{place}/comment", {"item": "moment-1", "text": "x"}),
+        ("POST", f"{place}/blind", {}),
         ("GET", f"/review/clients/{client_id}", None),
         ("POST", f"/review/clients/{client_id}/supervision", None),
     ]

@@ -43,6 +43,8 @@ _STATIC: Mapping[str, tuple[str, ...]] = {
     "report.js": ("text/javascript", "detector.page", "page.js"),
     "review.css": ("text/css", "service", "pages/review.css"),
     "review.js": ("text/javascript", "service", "pages/review.js"),
+    "brush.js": ("text/javascript", "service", "pages/brush.js"),
+    "keys.js": ("text/javascript", "service", "pages/keys.js"),
     "list.js": ("text/javascript", "service", "pages/list.js"),
     "progress.js": ("text/javascript", "service", "pages/progress.js"),
     "upload.js": ("text/javascript", "service", "pages/upload.js"),

@@ -137,8 +137,8 @@ def _page(
     request: Request, name: str, session_id: str, offered: Sequence[Offered], **more: Any
 ) -> Response:
     n_quotes = sum(len(one.quotes) for one in offered)
-    given = {"session_id": session_id, "offered": offered, "n_quotes": n_quotes}
-    return page(request, name, most=MOST_QUOTES, **given, **more)
+    more |= {"session_id": session_id, "offered": offered, "n_quotes": n_quotes}
+    return page(request, name, most=MOST_QUOTES, **more)
 
 
 @router.get("")

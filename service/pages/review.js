@@ -82,6 +82,7 @@
     if (panel.classList.contains("only-note")) {
       made.querySelectorAll("h4, .verdicts, .choices, [data-by]").forEach((one) => one.remove());
     }
+    for (const place of made.querySelectorAll("kbd[data-key]")) place.textContent = keymap.shown(place.dataset.key);
     made.querySelectorAll("[data-verdict]").forEach((button) => {
       button.addEventListener("click", () => verdict(item, button.dataset.verdict));
     });
@@ -245,7 +246,7 @@
   function onPanel(act) {
     const panel = panelHere();
     if (panel) act(panel);
-    else tell(say("go_to_moment", { key: "n" }));
+    else tell(say("go_to_moment", { key: keymap.shown("next_moment") }));
   }
 
   function turnHere() {
@@ -271,7 +272,7 @@
     const chosen = getSelection().anchorNode;
     const around = chosen && (chosen.parentElement || chosen).closest("#transcript .turn");
     const turn = (around && !getSelection().isCollapsed && around) || turnHere();
-    if (!turn) return tell(say("go_to_turn", { key: "j" }));
+    if (!turn) return tell(say("go_to_turn", { key: keymap.shown("next_turn") }));
     return judge(turn.id, { verdict: "agree", ...(selection(turn) || {}) }).then(() => {
       const card = document.querySelector('[data-added="' + turn.id + '"]');
       if (card) tell(say("added"));
@@ -280,7 +281,7 @@
 
   function link(panel) {
     linking = { item: panel.dataset.item, from: panel.closest(".moment") };
-    tell(say("link", { next: "j", previous: "k" }));
+    tell(say("link", { next: keymap.shown("next_turn"), previous: keymap.shown("previous_turn") }));
     const turn = $("turn-" + linking.from.dataset.turn);
     if (turn) { turn.focus({ preventScroll: true }); turn.scrollIntoView({ block: "center" }); }
   }
@@ -293,18 +294,18 @@
     from.scrollIntoView({ block: "start" });
   }
 
-  const keys = {
-    a: () => onPanel((panel) => verdict(panel.dataset.item, "agree")),
-    x: () => onPanel((panel) => verdict(panel.dataset.item, "disagree")),
-    " ": () => onPanel((panel) => verdict(panel.dataset.item, "unsure")),
-    e: () => onPanel((panel) => panel.querySelector("select").focus()),
-    c: () => onPanel((panel) => panel.querySelector("[data-note]").focus()),
-    r: () => onPanel(link),
-    m: add,
-    u: undo,
+  const acts = {
+    agree: () => onPanel((panel) => verdict(panel.dataset.item, "agree")),
+    disagree: () => onPanel((panel) => verdict(panel.dataset.item, "disagree")),
+    unsure: () => onPanel((panel) => verdict(panel.dataset.item, "unsure")),
+    edit: () => onPanel((panel) => panel.querySelector("select").focus()),
+    note: () => onPanel((panel) => panel.querySelector("[data-note]").focus()),
+    repair: () => onPanel(link),
+    add,
+    undo,
   };
   for (const weight of "12345") {
-    keys[weight] = () => onPanel((panel) => judge(panel.dataset.item, { intensity: Number(weight) }));
+    acts["weigh_" + weight] = () => onPanel((panel) => judge(panel.dataset.item, { intensity: Number(weight) }));
   }
 
   document.addEventListener("keydown", (event) => {
@@ -322,9 +323,10 @@
       return linked(target);
     }
     if (event.key === " " && target.closest("button, a, summary")) return;
-    if (!$("use-keys").checked || !Object.hasOwn(keys, event.key)) return;
+    const action = keymap.actionOf(event.key);
+    if (!$("use-keys").checked || !Object.hasOwn(acts, action ?? "")) return;
     event.preventDefault();
-    keys[event.key]();
+    acts[action]();
   });
 
   document.addEventListener("focusin", turnHere);

@@ -11,7 +11,7 @@ is said in English.
 
 import string
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -69,7 +69,7 @@ class Wording:
         if unknown := self.entries.keys() - first.keys():
             raise WordingError(f"{language}: English has no {min(unknown)}")
 
-    def say(self, key: str, **values: Any) -> Markup:
+    def say(self, key: str, /, **values: Any) -> Markup:
         """A text with its values, safe to stand in a page: no value is taken as markup.
 
         Raises: WordingError: no such text, or other places than values.
@@ -103,9 +103,11 @@ class Wording:
         """A count as the language writes it: "1,234"."""
         return format_decimal(number, locale=self.locale)
 
-    def listed(self, parts: list[str]) -> str:
-        """Parts as a sentence has them: "a, b and c"."""
-        return format_list(parts, locale=self.locale)
+    def listed(self, start: str, names: Sequence[str]) -> str:
+        """The texts of several keys, `start` and a name each, as in a sentence: "a, b and c"."""
+        parts = [self._form(start + name, {}) for name in names]
+        # English writes no comma before its last "and" here, as the rest of the page.
+        return format_list(parts, locale="en_GB" if self.language == FIRST else self.locale)
 
     def day(self, day: str) -> str:
         """A day (ISO 8601) in words: "3 November 2026"."""

@@ -22,8 +22,10 @@ from starlette.exceptions import HTTPException
 from detector import Detector
 from detector.codebook import load_codebook
 from service import (
+    agreement_page,
     api,
     clients_page,
+    coding_page,
     policy_api,
     rendering,
     reports_api,
@@ -126,7 +128,15 @@ _ROUTERS = (
     tokens.token_router,
 )
 
-PAGES = (sign_in.router, review.router, upload_page.router, clients_page.router)
+PAGES = (
+    sign_in.router,
+    review.router,
+    upload_page.router,
+    clients_page.router,
+    coding_page.router,
+    coding_page.blind_router,
+    agreement_page.router,
+)
 """What people see; no part of the API's document."""
 
 

@@ -106,7 +106,8 @@ def test_every_route_with_an_id_is_among_the_ways(desk: Any) -> None:
     known = ways(desk, session_id, "ref-1")
     routes = [one for router in PAGES for one in router.routes if "{" in one.path]
     for route in routes:
-        if route.path != "/review/static/{name}":
+        is_coding = route.path.startswith("/review/coding/")  # see test_coding_pages
+        if route.path != "/review/static/{name}" and not is_coding:
             fits = [path for method, path, _ in known if method in route.methods]
             assert any(route.path_regex.fullmatch(path) for path in fits), route.path
 

@@ -236,3 +236,89 @@ def check_table(study: Study, told: str) -> None:
     sams = [one for one in rows if one["rater_id"] == ids["sam"] and one["turn_id"] == "5"]
     assert {one["value"] for one in sams} == {"NA"}
     assert {one["study_id"] for one in rows} == {"pilot"}
+
+
+def test_words_are_marked_and_a_strategy_linked_by_keys(chromium: Any, study: Study) -> None:
+    with opened(chromium, study, "tess") as page:
+        give_out(page, study)
+    with opened(chromium, study, "rosa") as page:
+        page.goto(f"/review/coding/{study.assignment}")
+        press(page, "j", "j", "1", "m", "ArrowRight", "Shift+ArrowRight", "Enter")
+        saved(page)
+        words = page.locator("#turn-1 .said").inner_text().split()
+        assert page.locator("#turn-1 mark").inner_text().split() == words[1:3]
+        press(page, "j", "8", "r")
+        saved(page)
+        assert says(page, "turn-2") == "Validates the defence answers turn 1"
+        page.reload()
+        assert page.locator("#turn-1 mark").inner_text().split() == words[1:3]
+
+
+def test_time_counts_while_somebody_looks_and_stops_when_idle(chromium: Any, study: Study) -> None:
+    with opened(chromium, study, "tess") as page:
+        give_out(page, study)
+    with opened(chromium, study, "rosa") as page:
+        page.clock.install()
+        page.goto(f"/review/coding/{study.assignment}")
+        press(page, "j")
+        page.clock.run_for(10_000)
+        press(page, "1")
+        saved(page)
+        assert lead_s(study, "turn-0") == pytest.approx(10, abs=1)
+        press(page, "j")
+        page.clock.run_for(300_000)
+        press(page, "1")
+        saved(page)
+        assert lead_s(study, "turn-1") == pytest.approx(30, abs=2)
+
+
+def lead_s(study: Study, item: str) -> float:
+    """What is kept of how long an item took the only coder who has begun."""
+    from service.codings import Codings
+    from service.entrance import Visitor
+    from service.keys import Secret
+
+    desk = study.desk
+    who = Visitor(desk.front.tenant_id, desk.ids["rosa"], frozenset({Role.RESEARCHER}), Secret("x"))
+    codings = Codings(desk.house, desk.front.queue)
+    _, kept = codings.read(who.actor(), who, study.assignment)
+    return kept.coding.annotations[item].lead_s
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_of_coding_fits_every_width_and_axe_finds_nothing(
+    chromium: Any, study: Study, scheme: str
+) -> None:
+    source = Path(axe_api.AXE_FILE_PATH).read_text("utf-8")
+    with opened(chromium, study, "tess") as page:
+        give_out(page, study)
+    at = f"/review/coding/{study.assignment}"
+    for name, code in (("rosa", "1"), ("sam", " ")):
+        with opened(chromium, study, name, color_scheme=scheme) as page:
+            page.goto("/review/coding")
+            examine(page, source)
+            page.goto(at)
+            press(page, "j", " ", code, "k", "j")
+            examine(page, source)
+            if name == "rosa":
+                press(page, "?")
+                examine(page, source)
+                press(page, "Escape")
+            commit(page)
+            page.goto(at)
+            examine(page, source)
+    with opened(chromium, study, "tess", color_scheme=scheme) as page:
+        page.goto(f"{at}/agreement")
+        examine(page, source)
+
+
+def examine(page: Any, source: str) -> None:
+    page.evaluate(source)
+    for viewport in _SIZES:
+        page.set_viewport_size(viewport)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], page.url
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        at = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found]
+        assert (page.url, viewport["width"], at) == (page.url, viewport["width"], [])
+    page.set_viewport_size(_SIZES[1])

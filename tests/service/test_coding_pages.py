@@ -2,13 +2,13 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from service import tables
 from service.auth import make_tenant
@@ -22,17 +22,37 @@ JSON = {"Accept": "application/json"}
 AGREED = {"analyse": True, "human_review": True, "research": True}
 
 
+SHORT = """T: How have you been feeling about the work we do here?
+C: Fine, I guess.
+T: Tell me more about that.
+C: You never listen to me. This is not helping.
+T: I'm sorry. I pushed you too hard.
+C: Okay. It is a relief to tell you.
+"""
+"""Invented: two moments, and no clock."""
+
+NUMBERS = itertools.count()
+_BROWSERS: dict[tuple[int, str], Any] = {}
+
+
+def browser_of(desk: Any, name: str, *roles: Role) -> Any:
+    """Somebody's browser: they sign in once for all tests."""
+    key = (id(desk), name)
+    if key not in _BROWSERS:
+        _BROWSERS[key] = desk.signed_in(name, *(roles or (Role.RESEARCHER,)))
+    return _BROWSERS[key]
+
+
 class Study:
     """A session that two coders code and a third settles."""
 
     def __init__(self, desk: Any, make_consent: Any, **about: Any) -> None:
         self.desk = desk
-        consent = make_consent(id="con-r", scopes=AGREED)
-        given = {"transcript": EXAMPLE.read_text("utf-8"), "therapist": "Dr. Rivera", **about}
-        self.session_id = desk.front.scored(client="ref-r", consent=consent, **given)
-        self.browsers = {
-            name: desk.signed_in(name, Role.RESEARCHER) for name in ("rosa", "sam", "tess")
-        }
+        self.consent = f"agreed-{next(NUMBERS)}"
+        consent = make_consent(id=self.consent, scopes=AGREED)
+        given = {"transcript": SHORT, **about}
+        self.session_id = desk.front.scored(client=self.consent, consent=consent, **given)
+        self.browsers = {name: browser_of(desk, name) for name in ("rosa", "sam", "tess")}
 
     def form(self, by: Any, **given: str) -> dict[str, str]:
         ids = self.desk.ids
@@ -87,8 +107,8 @@ class Study:
 
 
 @pytest.fixture
-def study(desk: Any, make_consent: Any) -> Study:
-    return Study(desk, make_consent)
+def study(shared_desk: Any, make_consent: Any) -> Study:
+    return Study(shared_desk, make_consent)
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -127,7 +147,8 @@ def test_what_the_tool_found_opens_when_ones_own_coding_is_committed(study: Stud
     rosa = study.browsers["rosa"]
     assert rosa.get(f"/review/sessions/{study.session_id}").status_code == 200
     assert rosa.get(f"/review/coding/{at}/agreement", headers=JSON).status_code == 403
-    assert study.browsers["sam"].get(f"/review/sessions/{study.session_id}").status_code == 403
+    blind = study.browsers["sam"].get(f"/review/sessions/{study.session_id}")
+    assert blind.headers["location"] == f"/review/coding/{at}"
 
 
 def test_who_has_opened_the_report_or_treats_the_client_cannot_code_it(study: Study) -> None:
@@ -164,7 +185,7 @@ def test_one_coder_alone_is_no_double_coding(study: Study) -> None:
 
 
 def test_a_session_that_is_not_for_research_is_given_to_nobody(study: Study) -> None:
-    closed = study.desk.front.scored()
+    closed = study.desk.front.scored(client="ref-closed")
     tess = study.browsers["tess"]
     assert closed not in tess.get("/review/coding").text
     refused = tess.post("/review/coding", data=study.form(tess, session=closed), headers=JSON)
@@ -172,19 +193,19 @@ def test_a_session_that_is_not_for_research_is_given_to_nobody(study: Study) -> 
 
 
 def test_an_administrator_gives_out_and_reads_nothing(study: Study) -> None:
-    study.browsers["root"] = root = study.desk.signed_in("root", Role.ADMIN)
+    study.browsers["root"] = root = browser_of(study.desk, "root", Role.ADMIN)
     at = study.assign("root")
     assert "0 of 2 coders" in root.get("/review/coding").text
     for path in (at, f"{at}/agreement", f"{at}/codings.csv", f"{at}/codes"):
         assert root.get(f"/review/coding/{path}").status_code == 404
 
 
-def test_coders_read_tags_in_the_place_of_names(desk: Any, make_consent: Any) -> None:
+def test_coders_read_tags_in_the_place_of_names(shared_desk: Any, make_consent: Any) -> None:
     talk = (
         "Dr. Umbra: How are you, Lux Fenwick?\nLux Fenwick: Fine, I guess, Dr. Umbra.\n"
         "Dr. Umbra: Tell me more, Lux Fenwick.\nLux Fenwick: You never listen to me.\n"
     )
-    study = Study(desk, make_consent, transcript=talk, therapist="Dr. Umbra")
+    study = Study(shared_desk, make_consent, transcript=talk, therapist="Dr. Umbra")
     page = study.browsers["rosa"].get(f"/review/coding/{study.assign()}").text
     assert "[CLIENT]" in page
     assert "Fenwick" not in page
@@ -200,6 +221,7 @@ def ways(at: str) -> list[tuple[str, str]]:
         ("PATCH", f"{place}/codes"),
         ("POST", f"{place}/undo"),
         ("POST", f"{place}/commit"),
+        ("POST", f"{place}/take-back"),
         ("GET", f"{place}/agreement"),
         ("POST", f"{place}/adjudication"),
         ("POST", f"{place}/adjudication/undo"),
@@ -229,20 +251,20 @@ def test_every_route_of_coding_is_among_the_ways() -> None:
 @pytest.mark.parametrize("role", list(Role))
 def test_an_assignment_of_others_is_nowhere_and_the_try_on_record(study: Study, role: Role) -> None:
     at = study.assign()
-    ada = study.desk.signed_in("ada", role)
+    ada = browser_of(study.desk, f"nobody_{role}", role)
     for method, path in ways(at):
         answer = tried(study.desk, ada, method, path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
         denied = study.desk.trail()[-1]
         assert (denied.action, denied.reason) == ("access.denied", "not_ones_own"), path
-        assert denied.actor_id == study.desk.ids["ada"]
+        assert denied.actor_id == study.desk.ids[f"nobody_{role}"]
 
 
 def test_another_tenants_assignments_are_found_by_no_page(study: Study) -> None:
     at = study.assign()
     other, _ = make_tenant(study.desk.house, "other")
     study.desk.person("eve", *Role, tenant_id=other)
-    eve = study.desk.signed_in("eve")
+    eve = browser_of(study.desk, "eve")
     for method, path in ways(at):
         assert tried(study.desk, eve, method, path).status_code == 404, path
     page = eve.get("/review/coding").text
@@ -308,14 +330,15 @@ def test_an_erased_session_takes_its_codings_with_it(study: Study) -> None:
     assert study.desk.front.client.delete(f"/v1/sessions/{study.session_id}").status_code == 204
     with study.desk.house.store.system() as tx:
         for table in (tables.codings, tables.assignments):
-            assert tx.connection.execute(sa.select(table)).all() == []
+            own = table.c.session_id == study.session_id
+            assert tx.select(table, own) == []
 
 
 def test_a_consent_that_is_taken_back_takes_the_codings_too(study: Study) -> None:
     at = study.coded()
-    study.desk.front.client.post("/v1/consents/con-r/revoke")
+    study.desk.front.client.post(f"/v1/consents/{study.consent}/revoke")
     with study.desk.house.store.system() as tx:
-        assert tx.connection.execute(sa.select(tables.codings)).all() == []
+        assert tx.select(tables.codings, tables.codings.c.session_id == study.session_id) == []
     assert study.browsers["rosa"].get(f"/review/coding/{at}").status_code == 404
 
 
@@ -333,6 +356,68 @@ def test_every_step_is_on_record(study: Study) -> None:
         "agreement.read",
         "coding.exported",
     }
+
+
+# -- somebody's own session, coded before they look ----------------------------------------------
+
+
+def own_session(desk: Any) -> tuple[Any, str]:
+    """A clinician, and a scored session of their client."""
+    ada = desk.signed_in("ada")
+    session_id = desk.front.scored(
+        transcript=EXAMPLE.read_text("utf-8"), therapist="Dr. Rivera", client="ref-1"
+    )
+    with desk.house.store.transaction(desk.front.tenant_id) as tx:
+        tx.add(
+            tables.care,
+            id="car_1",
+            client_id=desk.house.client_id(desk.front.tenant_id, "ref-1"),
+            person_id=desk.ids["ada"],
+            role="clinician",
+            given_by="test",
+            created_at=desk.clock(),
+        )
+    return ada, session_id
+
+
+def test_a_session_of_ones_own_is_coded_before_its_scores_are_seen(desk: Any) -> None:
+    ada, session_id = own_session(desk)
+    begun = ada.post(f"/review/sessions/{session_id}/blind", data={"csrf": desk.csrf(ada)})
+    coding = begun.headers["location"]
+    place = f"/review/sessions/{session_id}"
+    assert ada.get(place).headers["location"] == coding
+    client = desk.house.client_id(desk.front.tenant_id, "ref-1")
+    with desk.house.store.system() as tx:
+        report = tx.select(tables.reports)[0]["id"]
+    for path in (f"{place}/review/{report}", f"{place}/progress"):
+        assert ada.get(path, headers=JSON).json()["code"] == "coded_blind", path
+    for path in ("/review", f"/review/clients/{client}", "/review/week"):
+        page = ada.get(path).text
+        assert "without repair" not in page.partition("<ol")[2], path
+    assert "[CLIENT]" not in ada.get(coding).text
+    assert ada.get(f"{coding}/agreement").status_code == 404
+    done = ada.post(f"{coding}/commit", data={"csrf": desk.csrf(ada), "version": 0})
+    assert done.headers["location"] == place
+    assert "moment-1" in ada.get(place).text
+    late = ada.post(f"{place}/blind", data={"csrf": desk.csrf(ada)})
+    assert late.status_code == 403
+
+
+def test_nobody_codes_a_session_of_others_so(desk: Any) -> None:
+    _, session_id = own_session(desk)
+    for role in Role:
+        other = desk.signed_in(f"other_{role}", role)
+        path = f"/review/sessions/{session_id}/blind"
+        assert other.post(path, data={"csrf": desk.csrf(other)}).status_code == 404
+
+
+def test_who_gave_a_session_out_takes_it_back_until_somebody_commits(study: Study) -> None:
+    at = study.assign()
+    study.say("rosa", at, 0, "turn-1", markers=[])
+    assert study.post("rosa", f"{at}/take-back").status_code == 404
+    assert study.post("tess", f"{at}/take-back").status_code == 303
+    assert study.browsers["rosa"].get(f"/review/coding/{at}").status_code == 404
+    assert study.browsers["rosa"].get(f"/review/sessions/{study.session_id}").status_code == 200
 
 
 # -- settling ----------------------------------------------------------------------------------
@@ -387,13 +472,13 @@ def test_a_settlement_in_another_window_is_not_overwritten(study: Study) -> None
     assert study.post("tess", f"{at}/adjudication/undo", version=1).status_code == 303
 
 
-def test_markup_stays_text_on_every_page_of_coding(desk: Any, make_consent: Any) -> None:
+def test_markup_stays_text_on_every_page_of_coding(shared_desk: Any, make_consent: Any) -> None:
     turns = [
         {"speaker": who, "text": f"{line} {NASTY}"}
         for who, line in zip("TCTC", ("How are you?", "Fine.", "Sorry.", "No."), strict=True)
     ]
     talk = {"schema": "rupture-transcript/1", "turns": turns}
-    study = Study(desk, make_consent, transcript=talk, therapist="T")
+    study = Study(shared_desk, make_consent, transcript=talk)
     at = study.coded()
     settle(study, at, 0, take="A", reason=NASTY)
     for path in (at, f"{at}/agreement", ""):

@@ -100,6 +100,7 @@ def ways(desk: Any, session_id: str, client: str) -> list[tuple[str, str, Any]]:
         ("GET", f"{place}/share", None),
         ("POST", f"{place}/share", None),
         ("POST", f"{place}/share/leave", None),
+        ("POST", f"{place}/blind", {}),
         ("GET", f"/review/clients/{client_id}", None),
         ("POST", f"/review/clients/{client_id}/supervision", None),
     ]

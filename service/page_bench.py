@@ -57,7 +57,8 @@ def measure(place: Place, *, n_turns: int, n_frames: int) -> Iterator[str]:
             yield _row("first contentful paint", f"{page.evaluate(_PAINT):.0f} ms")
             yield _row("loaded, scripts run", f"{loaded * 1000:.0f} ms")
             n = page.evaluate("document.getElementsByTagName('*').length")
-            yield _row("elements", f"{n:,}")
+            n_moments = page.locator("#moments .moment").count()
+            yield _row("elements, moments among them", f"{n:,}, {n_moments}")
             deltas = page.evaluate(_SCROLL, n_frames)
             context.close()
     middle, slow = statistics.median(deltas), percentile(deltas, 0.95)
@@ -72,12 +73,21 @@ def _session(place: Place, service: Service, n_turns: int) -> tuple[str, str]:
     consent = {**METADATA["consent"], "scopes": {"analyse": True, "human_review": True}}  # type: ignore[dict-item]
     about = json.dumps({**METADATA, "consent": consent})
     fields = {"Content_Type": "text/vtt", "Rupture_Session": about}
-    status, content, _ = service.ask("POST", "/v1/sessions", transcript(n_turns), **fields)
+    status, content, _ = service.ask("POST", "/v1/sessions", _strained(n_turns), **fields)
     if status != 202:
         raise SystemExit(f"the session was not taken in: {content.decode()}")
     session_id: str = json.loads(content)["id"]
     service.until_done()
     return session_id, _clinician(place, session_id)
+
+
+def _strained(n_turns: int) -> bytes:
+    """An invented session in which the client confronts the therapist every hundredth turn."""
+    blocks = transcript(n_turns).split(b"\n\n")
+    for place in range(52, len(blocks), 100):
+        head, _, _ = blocks[place].partition(b"<v Sam>")
+        blocks[place] = head + b"<v Sam>You're not listening to me. You never listen."
+    return b"\n\n".join(blocks)
 
 
 def _clinician(place: Place, session_id: str) -> str:

@@ -81,12 +81,23 @@ def _session(place: Place, service: Service, n_turns: int) -> tuple[str, str]:
     return session_id, _clinician(place, session_id)
 
 
+_STRAIN = (
+    "You did not do the exercise again. You have to do it every evening.",
+    "You're not listening to me. I told you two weeks ago that the evenings do not work.",
+    "You did not do the exercise again. You have to do it every evening.",
+    "No. You never listen. This is not helping me at all, and you do not understand.",
+)
+"""Said in turn, the therapist first."""
+
+
 def _strained(n_turns: int) -> bytes:
-    """An invented session in which the client confronts the therapist every hundredth turn."""
+    """An invented session in which the two clash once in a hundred turns."""
     blocks = transcript(n_turns).split(b"\n\n")
-    for place in range(52, len(blocks), 100):
-        head, _, _ = blocks[place].partition(b"<v Sam>")
-        blocks[place] = head + b"<v Sam>You're not listening to me. You never listen."
+    for start in range(51, len(blocks) - len(_STRAIN), 100):
+        for place, line in enumerate(_STRAIN, start):
+            head, mark, said = blocks[place].rpartition(b"<v ")
+            name, end, _ = said.partition(b">")
+            blocks[place] = head + mark + name + end + line.encode()
     return b"\n\n".join(blocks)
 
 

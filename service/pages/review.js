@@ -337,7 +337,7 @@
       if (field && field.closest(".judge")) (field.closest(".moment") || field.closest(".judge")).focus();
       return;
     }
-    if (target.closest("input, textarea, select")) return;
+    if (target.closest("input:not([type=range]), textarea, select")) return;
     if (linking && event.key === "Enter" && target.matches("#transcript .turn")) {
       event.preventDefault();
       return linked(target);

@@ -66,7 +66,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    if (event.target.closest("input:not([type=range]), textarea, select, [contenteditable]")) return;
     if (event.key === "Escape") return leave();
     const action = actionOf(event.key);
     if (!useKeys.checked || !Object.hasOwn(acts, action ?? "")) return;

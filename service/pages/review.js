@@ -91,6 +91,7 @@
       button.addEventListener("click", () => judge(item, { remove: true }));
     });
     made.querySelectorAll("select").forEach((choice) => {
+      for (const kind of ["focus", "pointerdown"]) choice.addEventListener(kind, () => offerRepairs(choice));
       choice.addEventListener("change", () => {
         const value = choice.value === "" ? null : "number" in choice.dataset ? Number(choice.value) : choice.value;
         judge(item, { [choice.dataset.field]: value });
@@ -101,6 +102,25 @@
     note.addEventListener("blur", () => flush(item));
     panel.append(made);
     drawNotes(panel);
+  }
+
+  // The turns that may mend are many: they come when the choice is used, one of them when it is shown.
+  function offerRepairs(choice) {
+    if (choice.dataset.field !== "repair" || choice.dataset.full) return;
+    choice.dataset.full = "yes";
+    const chosen = choice.value;
+    for (const one of choice.querySelectorAll("[data-alone]")) one.remove();
+    choice.append($("repairs").content.cloneNode(true));
+    choice.value = chosen;
+  }
+
+  function choose(choice, value) {
+    if (value !== "" && ![...choice.options].some((one) => one.value === value)) {
+      const own = $("repairs").content.querySelector('option[value="' + value + '"]');
+      if (own) choice.append(Object.assign(own.cloneNode(true), { value }));
+      if (own) choice.lastElementChild.dataset.alone = "yes";
+    }
+    choice.value = value;
   }
 
   function draw() {
@@ -118,7 +138,7 @@
     }
     for (const choice of panel.querySelectorAll("select")) {
       const value = said[choice.dataset.field];
-      choice.value = value === null || value === undefined ? "" : String(value);
+      choose(choice, value === null || value === undefined ? "" : String(value));
       choice.classList.toggle("said", choice.value !== "");
     }
     const by = panel.querySelector("[data-by]");
@@ -317,7 +337,7 @@
       if (field && field.closest(".judge")) (field.closest(".moment") || field.closest(".judge")).focus();
       return;
     }
-    if (target.closest("input, textarea, select")) return;
+    if (target.closest("input:not([type=range]), textarea, select")) return;
     if (linking && event.key === "Enter" && target.matches("#transcript .turn")) {
       event.preventDefault();
       return linked(target);

@@ -87,7 +87,8 @@ class Annotation:
         for name, allowed in _ALLOWED.items():
             if getattr(self, name) not in allowed:
                 shown = ", ".join(str(one) for one in allowed if one not in (None, ""))
-                raise AnnotationError(f"{name.rstrip('_')} is none of {shown}")
+                named = "pass" if name == "stage" else name
+                raise AnnotationError(f"{named} is none of {shown}")
         for name in ("session_id", "coder", "code"):
             if not _NAME.fullmatch(getattr(self, name)):
                 raise AnnotationError(

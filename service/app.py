@@ -31,6 +31,7 @@ from service import (
     reports_api,
     review,
     sessions_api,
+    share_page,
     sign_in,
     tables,
     tokens,
@@ -131,6 +132,7 @@ _ROUTERS = (
 PAGES = (
     sign_in.router,
     review.router,
+    share_page.router,
     upload_page.router,
     clients_page.router,
     coding_page.router,
@@ -286,6 +288,8 @@ def _add_refusals(app: FastAPI) -> None:
     async def other(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         told: ServiceError = Unreadable("The request cannot be read.")
+        if rendering.is_front_door(request):
+            return rendering.to_review()
         if error.status_code == 404:
             told = NoRoute("There is no such route.")
         elif error.status_code == 405:
@@ -301,7 +305,9 @@ def answer(
     error: ServiceError, request: Request, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A refusal as its problem document, or as a page where a browser asks for one."""
-    if rendering.wants_page(request):
+    if rendering.wants_page(request) or (
+        isinstance(error, NoRoute) and rendering.shows_pages(request)
+    ):
         return rendering.refusal(error, request)
     more = dict(headers or {})
     if wait := getattr(error, "retry_after_s", None):

@@ -159,7 +159,8 @@ def _names(request: Request, who: Visitor, ids: set[str]) -> dict[str, str]:
     return {one: people.name(who.tenant_id, one) for one in ids}
 
 
-def _check_care(request: Request, who: Visitor, session_id: str) -> None:
+def check_care(request: Request, who: Visitor, session_id: str) -> None:
+    """Passes who may review a session. Raises: NotFound; NotPermitted: it is for research."""
     _, view = caseload_of(request).session(who, session_id)
     if view is not View.CARE:
         raise NotPermitted("Sessions for research are read, not reviewed.", code="role_missing")
@@ -182,7 +183,7 @@ class JudgementIn(BaseModel):
 @router.get("/sessions/{session_id}/review/{report_id}")
 def get_review(request: Request, session_id: Id, report_id: Id, who: Here) -> Response:
     """The review as it stands."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     found = _reviews(request).review(actor_of(request), session_id, report_id)
     return _answer(request, who, found)
 
@@ -197,7 +198,7 @@ def change_review(
     if_match: IfMatch = "",
 ) -> Response:
     """Says something of one moment, if nobody has changed the review meanwhile."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     actor = actor_of(request)
     _, content = _records(request).report(
         actor, session_id, report_id=report_id, purpose=policy.Purpose.HUMAN_REVIEW
@@ -212,7 +213,7 @@ def undo_review(
     request: Request, session_id: Id, report_id: Id, who: Here, if_match: IfMatch = ""
 ) -> Response:
     """Takes this person's last change back."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     made = _reviews(request).undo(actor_of(request), session_id, report_id, if_match)
     return _answer(request, who, made)
 
@@ -235,7 +236,7 @@ def put_comment(
     if_match: IfMatch = "",
 ) -> Response:
     """Keeps this person's own comment, apart from the record."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     actor = actor_of(request)
     made = _reviews(request).comment(actor, session_id, asked.item, asked.text, if_match)
     return JSONResponse({"item": made.item, "version": made.version}, headers=dict(HEADERS))

@@ -61,7 +61,8 @@ class Wording:
             raise WordingError(f"there are no words in {language!r}: {', '.join(languages())}")
         self.language = language
         try:
-            self.locale = Locale.parse(language, sep="-")
+            # Days and lists as the rest of the English is written: British.
+            self.locale = Locale.parse("en-GB" if language == FIRST else language, sep="-")
         except (UnknownLocaleError, ValueError):
             raise WordingError(f"{language!r} is no language that Unicode's CLDR knows") from None
         first = _entries(FIRST)
@@ -106,8 +107,7 @@ class Wording:
     def listed(self, start: str, names: Sequence[str]) -> str:
         """The texts of several keys, `start` and a name each, as in a sentence: "a, b and c"."""
         parts = [self._form(start + name, {}) for name in names]
-        # English writes no comma before its last "and" here, as the rest of the page.
-        return format_list(parts, locale="en_GB" if self.language == FIRST else self.locale)
+        return format_list(parts, locale=self.locale)
 
     def day(self, day: str) -> str:
         """A day (ISO 8601) in words: "3 November 2026"."""

@@ -109,7 +109,7 @@ def confusion(codings: Codings) -> dict[str, Any]:
     for one, other in combinations(codings.coders, 2):
         for sheet in codings.sheets:
             both = sheet.seen.get(one, frozenset()) & sheet.seen.get(other, frozenset())
-            for place in both:
+            for place in both & sheet.marked:
                 counts.update(_pairs(*(_given(sheet, c, place) for c in (one, other))))
     used = [name for name in names if any(name in pair for pair in counts)]
     return {
@@ -140,7 +140,8 @@ def disagreements(codings: Codings) -> list[dict[str, Any]]:
     """
     found = []
     for sheet in codings.sheets:
-        for place, turn in enumerate(sheet.turns):
+        for place in sorted(sheet.marked):
+            turn = sheet.turns[place]
             coders = [c for c in codings.coders if place in sheet.seen.get(c, ())]
             codes = {coder: _given(sheet, coder, place) for coder in coders}
             for group in [name for name in GROUPS if name != "any rupture"]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from detector import segmentation
 from detector.agreement import Array, Ratings
@@ -64,12 +65,16 @@ class Sheet:
         return {turn: place for place, turn in enumerate(self.turns)}
 
     @cached_property
-    def of_turns(self) -> Mapping[str, Sequence[Annotation]]:
-        """What was said of turns, by code."""
-        found: dict[str, list[Annotation]] = defaultdict(list)
+    def marked(self) -> frozenset[int]:
+        """Places of the turns that some coder said anything of."""
+        return frozenset(self.place[index] for (_, unit, index, _) in self.said if unit == "turn")
+
+    @cached_property
+    def of_units(self) -> Mapping[tuple[str, str], Sequence[Annotation]]:
+        """What was said, by kind of unit and code."""
+        found: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
         for one in self.said.values():
-            if one.unit_type == "turn":
-                found[one.code].append(one)
+            found[one.unit_type, one.code].append(one)
         return found
 
 
@@ -177,7 +182,7 @@ class Table:
         return Ratings(self.counts, self._sessions)
 
     @property
-    def _sessions(self) -> "np.typing.NDArray[np.str_]":
+    def _sessions(self) -> npt.NDArray[np.str_]:
         return np.array([session for session, _ in self.units], dtype=np.str_)
 
 
@@ -223,34 +228,38 @@ def _value(one: Annotation) -> float:
 def _coded(sheet: Sheet, coders: Sequence[str], code: str, unit: str) -> Iterator[_Row]:
     codes = markers_of(code)
     turns = _turn_values(sheet, coders, codes)
-    can = [place for place, role in enumerate(sheet.roles) if _can_show(role, codes[0])]
+    can = _can_show(sheet, codes[0])
     if unit == "turn":
-        for place in can:
+        for place in np.flatnonzero(can):
             yield sheet.turns[place], turns[place], turns[place]
         return
-    for index, places in _windows(sheet, unit):
-        own = turns[[place for place in places if _can_show(sheet.roles[place], codes[0])]]
-        known = ~np.isnan(own)
-        count = np.where(known.any(axis=0), np.where(known, own, 0).sum(axis=0), np.nan)
-        value = np.minimum(count, 1.0)
-        for place, coder in enumerate(coders):
-            direct = [sheet.said.get((coder, unit, index, one)) for one in codes]
-            given = [_value(one) for one in direct if one is not None]
-            if given:
-                value[place] = count[place] = max(given)
+    windows = _windows(sheet, unit)
+    known = ~np.isnan(turns) & can[:, None]
+    shape = (max(windows, default=-1) + 1, len(coders))
+    n_known, counts = np.zeros(shape), np.zeros(shape)
+    np.add.at(n_known, windows, known)
+    np.add.at(counts, windows, np.where(known, turns, 0.0))
+    counts[n_known == 0] = np.nan
+    values = np.minimum(counts, 1.0)
+    columns = {coder: column for column, coder in enumerate(coders)}
+    # What was said of the unit itself stands before what its turns add up to.
+    for one in (one for name in codes for one in sheet.of_units.get((unit, name), ())):
+        if one.unit_index < len(values):
+            values[one.unit_index, columns[one.coder]] = _value(one)
+            counts[one.unit_index, columns[one.coder]] = _value(one)
+    for index, (value, count) in enumerate(zip(values, counts, strict=True)):
         yield index, value, count
 
 
-def _windows(sheet: Sheet, unit: str) -> Iterator[tuple[int, list[int]]]:
-    """Each unit's index and the places of its turns."""
+def _windows(sheet: Sheet, unit: str) -> list[int]:
+    """The unit of each turn, counted from 0 without a gap."""
     if unit == "session":
-        yield 0, list(range(len(sheet.turns)))
-        return
+        return [0] * len(sheet.turns)
     found = segmentation.windows(
         sheet.starts_s, window_s=SEGMENTS_S[unit], window_turns=UNTIMED_TURNS[unit]
     )
-    for index, window in enumerate(dict.fromkeys(found)):
-        yield index, [place for place, own in enumerate(found) if own == window]
+    numbers = {window: number for number, window in enumerate(dict.fromkeys(found))}
+    return [numbers[window] for window in found]
 
 
 def markers_of(code: str) -> tuple[str, ...]:
@@ -258,9 +267,11 @@ def markers_of(code: str) -> tuple[str, ...]:
     return load_codebook().of_kind(*GROUPS[code]) if code in GROUPS else (code,)
 
 
-def _can_show(role: Role, code: str) -> bool:
+def _can_show(sheet: Sheet, code: str) -> npt.NDArray[np.bool_]:
+    """Whether each turn's speaker can show the code; one whose role nobody knows may."""
     own = load_codebook().markers[code].role
-    return role is Role.UNKNOWN or own in ("any", str(role))
+    able = {Role.UNKNOWN, *(role for role in Role if own in ("any", str(role)))}
+    return np.array([role in able for role in sheet.roles], dtype=np.bool_)
 
 
 def _turn_values(sheet: Sheet, coders: Sequence[str], codes: Sequence[str]) -> Array:
@@ -272,7 +283,7 @@ def _turn_values(sheet: Sheet, coders: Sequence[str], codes: Sequence[str]) -> A
     for column, coder in enumerate(coders):
         values[list(sheet.seen.get(coder, ())), column] = 0.0
     columns = {coder: column for column, coder in enumerate(coders)}
-    given = [one for code in codes for one in sheet.of_turns.get(code, ())]
+    given = [one for code in codes for one in sheet.of_units.get(("turn", code), ())]
     # What is there comes last, so that it stands.
     for one in sorted(given, key=lambda one: -1 if one.value is None else one.value):
         values[sheet.place[one.unit_index], columns[one.coder]] = _value(one)

@@ -82,7 +82,7 @@ def _client(address: str) -> Iterator[Any]:
     try:
         client = Client(address, timeout=PATIENCE_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError):
-        raise ClusterAbsent(address, "what answers there is no Dask scheduler") from None
+        raise ClusterAbsent(address, "no Dask scheduler answers there") from None
     try:
         yield client
     finally:
@@ -90,7 +90,7 @@ def _client(address: str) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Whether anything listens there: the client itself would try for its whole patience."""
+    """Whether a scheduler listens there, which greets first: the client would wait for ever."""
     try:
         where = urlsplit(address)
         host, port = where.hostname, where.port
@@ -99,7 +99,12 @@ def _knock(address: str) -> None:
     if not address.startswith(("tcp://", "tls://")) or not host or not port:
         raise ClusterAbsent(address, "is no address like tcp://HOST:8786")
     try:
-        socket.create_connection((host, port), PATIENCE_S).close()
+        with socket.create_connection((host, port), PATIENCE_S) as met:
+            is_silent = address.startswith("tcp://") and not met.recv(1)
+    except TimeoutError:
+        is_silent = True
     except OSError as error:
         reason = error.strerror or "no answer"
         raise ClusterAbsent(address, f"no scheduler is there ({reason})") from None
+    if is_silent:
+        raise ClusterAbsent(address, "no Dask scheduler answers there")

@@ -20,6 +20,16 @@ KINDS = ("withdrawal", "confrontation", "mixed")
 MEASURES = (*RATINGS, *(f"{pillar}_strain" for pillar in PILLARS), "n_moments")
 """What is followed by session number."""
 
+MARKER_KINDS = (
+    "withdrawal",
+    "confrontation",
+    "resolution",
+    "repair",
+    "contribution",
+    "strength",
+)
+"""Kinds of marker that are counted; what a turn is (a question, advice) is none of them."""
+
 NO_STRATEGY = "none named"
 """Stands for the answer to a moment where no strategy of the codebook was found."""
 
@@ -61,7 +71,7 @@ def read_corpus(path: Path) -> Corpus:
     """The figures of a file of reports. Raises: NotReports: broken, or by several checkpoints."""
     codebook = load_codebook()
     strategies = (*codebook.of_kind("resolution", "repair"), NO_STRATEGY)
-    made = _Gathered(tuple(codebook.markers), strategies)
+    made = _Gathered(codebook.of_kind(*MARKER_KINDS), strategies)
     with reports_file(path) as file:
         for batch in file.iter_batches(_AT_ONCE, columns=list(_READ)):
             made.take(batch.to_pylist())

@@ -45,7 +45,7 @@ def schema(*, part: bool = False) -> Any:
 
     text, whole, number = pa.string(), pa.int32(), pa.float64()
     moment = {"kind": text, "start_s": number, "end_s": number, "score": number, "pillar": text}
-    moment |= {"markers": pa.list_(text), "strategies": pa.list_(text), "resolution": text}
+    moment |= {"markers": _list(text), "strategies": _list(text), "resolution": text}
     fields: dict[str, Any] = {
         "key": pa.binary(16),
         **dict.fromkeys(("session_id", "client_id"), text),
@@ -64,8 +64,8 @@ def schema(*, part: bool = False) -> Any:
         **{f"n_{name}": whole for name in ("moments", *OUTCOMES, "strained_turns")},
         "markers": _structs(marker=text, n_turns=whole),
         "moments": _structs(**moment),
-        "features_unavailable": pa.list_(text),
-        "notes": pa.list_(text),
+        "features_unavailable": _list(text),
+        "notes": _list(text),
         **dict.fromkeys(
             ("transcript_sha256", "checkpoint", "checkpoint_sha256", "codebook", "code", "backend"),
             text,
@@ -80,7 +80,14 @@ def schema(*, part: bool = False) -> Any:
 def _structs(**fields: Any) -> Any:
     import pyarrow as pa
 
-    return pa.list_(pa.struct(fields))
+    return _list(pa.struct(fields))
+
+
+def _list(kind: Any) -> Any:
+    """A list as Parquet itself names it, so that a file is read with the schema it was given."""
+    import pyarrow as pa
+
+    return pa.list_(pa.field("element", kind))
 
 
 def row_of(session: Session, key: bytes, report: Report, *, keeps_text: bool) -> dict[str, Any]:

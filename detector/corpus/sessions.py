@@ -126,12 +126,12 @@ def _one_of(value: Any, name: str, known: tuple[str, ...]) -> str | None:
 
 
 def _roles(value: Any) -> dict[str, str]:
-    """Labels with roles; Parquet gives a map as pairs."""
+    """Labels with roles; Parquet gives a map as pairs, and a struct with all labels of all rows."""
     if value is None:
         return {}
     pairs = value.items() if isinstance(value, Mapping) else value
     try:
-        roles = {str(label): role for label, role in pairs}
+        roles = {str(label): role for label, role in pairs if role is not None}
     except (TypeError, ValueError):
         raise BadField("roles must map a speaker's label to a role") from None
     if any(role not in ROLES for role in roles.values()):

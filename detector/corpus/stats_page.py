@@ -19,7 +19,7 @@ from detector.corpus.stats import not_estimable
 Record = Mapping[str, Any]
 
 _ROW, _LEFT, _WIDTH = 22, 236, 640
-_CELL, _SIDE = 34, 230
+_CELL, _SIDE, _HEAD = 34, 262, 230
 _FLOW_WIDTH, _FLOW_HEIGHT, _BAR, _GAP = 860, 420, 14, 10
 _PLOT_WIDTH, _PLOT_HEIGHT, _EDGE = 300, 170, 34
 
@@ -131,10 +131,11 @@ def as_html(record: Record) -> str:
         unit="an hour" if unit == "per_hour" else "a session",
         rates=[*_rates(record, unit)] if is_counted else [],
         together=_together(record) if is_counted else None,
-        flow=_flow(record["transitions"]["flows"]) if is_counted else None,
+        flow=_flow(record["transitions"]) if is_counted else None,
         lines=[*_lines(record)] if is_counted else [],
         missing=[*not_estimable(record)],
         show=show,
+        in_table=lambda figure: show(figure) if "value" in figure else "not estimable",
     )
 
 
@@ -203,12 +204,13 @@ def _together(record: Record) -> dict[str, Any]:
     titles = [
         (kinds[name].title, _CELL * place + _CELL / 2 + 4) for place, name in enumerate(names)
     ]
-    return {"cells": cells, "titles": titles, "cell": _CELL, "side": _SIDE, "n": len(names)}
+    size = {"width": _SIDE + _CELL * (len(names) - 1) + _HEAD, "height": _CELL * len(names) + 4}
+    return {"cells": cells, "titles": titles, "cell": _CELL, "side": _SIDE, "n": len(names), **size}
 
 
-def _flow(flows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Three columns of bars with ribbons between them; strategies too rare to show are one."""
-    shown = [flow for flow in flows if flow["n_moments"] is not None]
+def _flow(found: Record) -> dict[str, Any] | None:
+    """Three columns of bars with ribbons between them; moments of rare strategies are left out."""
+    shown = [flow for flow in found["flows"] if flow["n_moments"] is not None]
     total = sum(flow["n_moments"] for flow in shown)
     if not total:
         return None
@@ -223,7 +225,8 @@ def _flow(flows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     ]
     bars = [bar for column in columns for bar in column.values()]
     height = max(bar.y + bar.height for bar in bars) + 4
-    return {"bars": bars, "ribbons": ribbons, "width": _FLOW_WIDTH, "height": height, "bar": _BAR}
+    size = {"width": _FLOW_WIDTH, "height": height, "bar": _BAR}
+    return {"bars": bars, "ribbons": ribbons, "n_left_out": found["n_moments"] - total, **size}
 
 
 def _counted(flows: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:

@@ -82,6 +82,7 @@
     if (panel.classList.contains("only-note")) {
       made.querySelectorAll("h4, .verdicts, .choices, [data-by]").forEach((one) => one.remove());
     }
+    for (const place of made.querySelectorAll("kbd[data-key]")) place.textContent = keymap.shown(place.dataset.key);
     made.querySelectorAll("[data-verdict]").forEach((button) => {
       button.addEventListener("click", () => verdict(item, button.dataset.verdict));
     });
@@ -90,6 +91,7 @@
       button.addEventListener("click", () => judge(item, { remove: true }));
     });
     made.querySelectorAll("select").forEach((choice) => {
+      for (const kind of ["focus", "pointerdown"]) choice.addEventListener(kind, () => offerRepairs(choice));
       choice.addEventListener("change", () => {
         const value = choice.value === "" ? null : "number" in choice.dataset ? Number(choice.value) : choice.value;
         judge(item, { [choice.dataset.field]: value });
@@ -100,6 +102,25 @@
     note.addEventListener("blur", () => flush(item));
     panel.append(made);
     drawNotes(panel);
+  }
+
+  // The turns that may mend are many: they come when the choice is used, one of them when it is shown.
+  function offerRepairs(choice) {
+    if (choice.dataset.field !== "repair" || choice.dataset.full) return;
+    choice.dataset.full = "yes";
+    const chosen = choice.value;
+    for (const one of choice.querySelectorAll("[data-alone]")) one.remove();
+    choice.append($("repairs").content.cloneNode(true));
+    choice.value = chosen;
+  }
+
+  function choose(choice, value) {
+    if (value !== "" && ![...choice.options].some((one) => one.value === value)) {
+      const own = $("repairs").content.querySelector('option[value="' + value + '"]');
+      if (own) choice.append(Object.assign(own.cloneNode(true), { value }));
+      if (own) choice.lastElementChild.dataset.alone = "yes";
+    }
+    choice.value = value;
   }
 
   function draw() {
@@ -117,7 +138,7 @@
     }
     for (const choice of panel.querySelectorAll("select")) {
       const value = said[choice.dataset.field];
-      choice.value = value === null || value === undefined ? "" : String(value);
+      choose(choice, value === null || value === undefined ? "" : String(value));
       choice.classList.toggle("said", choice.value !== "");
     }
     const by = panel.querySelector("[data-by]");
@@ -245,7 +266,7 @@
   function onPanel(act) {
     const panel = panelHere();
     if (panel) act(panel);
-    else tell(say("go_to_moment", { key: "n" }));
+    else tell(say("go_to_moment", { key: keymap.shown("next_moment") }));
   }
 
   function turnHere() {
@@ -271,7 +292,7 @@
     const chosen = getSelection().anchorNode;
     const around = chosen && (chosen.parentElement || chosen).closest("#transcript .turn");
     const turn = (around && !getSelection().isCollapsed && around) || turnHere();
-    if (!turn) return tell(say("go_to_turn", { key: "j" }));
+    if (!turn) return tell(say("go_to_turn", { key: keymap.shown("next_turn") }));
     return judge(turn.id, { verdict: "agree", ...(selection(turn) || {}) }).then(() => {
       const card = document.querySelector('[data-added="' + turn.id + '"]');
       if (card) tell(say("added"));
@@ -280,7 +301,7 @@
 
   function link(panel) {
     linking = { item: panel.dataset.item, from: panel.closest(".moment") };
-    tell(say("link", { next: "j", previous: "k" }));
+    tell(say("link", { next: keymap.shown("next_turn"), previous: keymap.shown("previous_turn") }));
     const turn = $("turn-" + linking.from.dataset.turn);
     if (turn) { turn.focus({ preventScroll: true }); turn.scrollIntoView({ block: "center" }); }
   }
@@ -293,18 +314,18 @@
     from.scrollIntoView({ block: "start" });
   }
 
-  const keys = {
-    a: () => onPanel((panel) => verdict(panel.dataset.item, "agree")),
-    x: () => onPanel((panel) => verdict(panel.dataset.item, "disagree")),
-    " ": () => onPanel((panel) => verdict(panel.dataset.item, "unsure")),
-    e: () => onPanel((panel) => panel.querySelector("select").focus()),
-    c: () => onPanel((panel) => panel.querySelector("[data-note]").focus()),
-    r: () => onPanel(link),
-    m: add,
-    u: undo,
+  const acts = {
+    agree: () => onPanel((panel) => verdict(panel.dataset.item, "agree")),
+    disagree: () => onPanel((panel) => verdict(panel.dataset.item, "disagree")),
+    unsure: () => onPanel((panel) => verdict(panel.dataset.item, "unsure")),
+    edit: () => onPanel((panel) => panel.querySelector("select").focus()),
+    note: () => onPanel((panel) => panel.querySelector("[data-note]").focus()),
+    repair: () => onPanel(link),
+    add,
+    undo,
   };
   for (const weight of "12345") {
-    keys[weight] = () => onPanel((panel) => judge(panel.dataset.item, { intensity: Number(weight) }));
+    acts["weigh_" + weight] = () => onPanel((panel) => judge(panel.dataset.item, { intensity: Number(weight) }));
   }
 
   document.addEventListener("keydown", (event) => {
@@ -316,15 +337,16 @@
       if (field && field.closest(".judge")) (field.closest(".moment") || field.closest(".judge")).focus();
       return;
     }
-    if (target.closest("input, textarea, select")) return;
+    if (target.closest("input:not([type=range]), textarea, select")) return;
     if (linking && event.key === "Enter" && target.matches("#transcript .turn")) {
       event.preventDefault();
       return linked(target);
     }
     if (event.key === " " && target.closest("button, a, summary")) return;
-    if (!$("use-keys").checked || !Object.hasOwn(keys, event.key)) return;
+    const action = keymap.actionOf(event.key);
+    if (!$("use-keys").checked || !Object.hasOwn(acts, action ?? "")) return;
     event.preventDefault();
-    keys[event.key]();
+    acts[action]();
   });
 
   document.addEventListener("focusin", turnHere);

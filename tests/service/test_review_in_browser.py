@@ -307,6 +307,73 @@ def test_keys_do_nothing_while_somebody_types(chromium: Any, site: Site) -> None
         assert page.locator('[data-item="moment-1"] textarea').input_value() == "axum"
 
 
+def test_a_key_of_ones_own_holds_and_one_that_is_taken_is_refused(
+    chromium: Any, site: Site
+) -> None:
+    path = brought(site, "ada")
+    with opened(chromium, site, "ada") as page:
+        page.goto(path)
+        press(page, "?")
+        page.locator(".own-keys summary").press("Enter")
+        page.locator('[data-action="agree"]').press("Enter")
+        press(page, "x")
+        told(page, re.compile("x is for “disagree” already"), "#own-keys-said")
+        press(page, "g")
+        told(page, "“agree” is at g now.", "#own-keys-said")
+        press(page, "Escape")
+        page.reload()
+        press(page, "n", "a", "g")
+        saved(page)
+        assert pressed(page, "moment-1") == "agree"
+        assert page.locator('[data-item="moment-1"] [data-key="agree"]').inner_text() == "g"
+        press(page, "?")
+        page.locator(".own-keys summary").press("Enter")
+        page.locator("#reset-keys").press("Enter")
+        press(page, "Escape", "a")
+        page.wait_for_selector(
+            '.judge[data-item="moment-1"] [data-verdict="agree"][aria-pressed="false"]'
+        )
+
+
+# -- a part of the session ---------------------------------------------------------------------
+
+
+def shown(page: Any, what: str) -> int:
+    """How many of these the page shows."""
+    return int(page.locator(f"{what}:not([hidden])").count())
+
+
+def test_a_part_of_the_session_is_chosen_by_dragging_or_by_keys_and_left_by_escape(
+    chromium: Any, site: Site
+) -> None:
+    path = brought(site, "ada")
+    with opened(chromium, site, "ada") as page:
+        page.goto(path)
+        n_turns, n_moments = shown(page, "#transcript .turn"), shown(page, "#moments .moment")
+        assert n_moments > 1
+        box = page.locator(".strip .bars").bounding_box()
+        y = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 1, y)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.2, y, steps=4)
+        page.mouse.up()
+        told(page, re.compile(r"^0:\d\d to .* turns\. Esc shows all\.$"), "#brush-said")
+        assert 0 < shown(page, "#transcript .turn") < n_turns / 2
+        assert shown(page, "#moments .moment") < n_moments
+        assert page.url.endswith(path)  # a drag follows no link
+        press(page, "Escape")
+        told(page, "The whole session is shown.", "#brush-said")
+        assert shown(page, "#transcript .turn") == n_turns
+        page.locator("#brush-from").focus()
+        press(page, "End", "ArrowLeft")
+        told(page, re.compile(", 2 turns\\. Esc"), "#brush-said")
+        assert page.locator("#brush-from").get_attribute("aria-valuetext")
+        page.keyboard.press("Shift+Tab")
+        press(page, "k", "k", "k")
+        assert page.evaluate("document.activeElement.hidden") is False
+        assert shown(page, "#transcript .turn") == 2
+
+
 # -- two at once -------------------------------------------------------------------------------
 
 

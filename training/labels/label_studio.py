@@ -182,16 +182,19 @@ def _read_task(
     task: Mapping[str, Any], where: str, stem: str, skipped: Counter[str]
 ) -> Iterator[tuple[Annotation, str]]:
     data = task["data"]
-    said = next(data[key] for key in ("dialogue", "text") if isinstance(data.get(key), list))
+    said = data["dialogue"] if "dialogue" in data else data["text"]
     turns = [_context(one) for one in said]
     session_id = str(data.get("session_id") or f"{stem}-{task.get('id', 0)}")
     shared = {name: str(data[name]) for name in SHARED if data.get(name)}
     given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
     if n := len(task.get("annotations", [])) - len(given):
         skipped["skipped by their coder, and so not seen"] += n
-    if not given and not task.get("predictions"):
+    predictions = [one for one in task.get("predictions", []) if isinstance(one, Mapping)]
+    if n := len(task.get("predictions", [])) - len(predictions):
+        skipped["predictions that the export has by number alone"] += n
+    if not given and not predictions:
         skipped["tasks that nobody has coded"] += 1
-    for number, one in enumerate([*given, *task.get("predictions", [])], start=1):
+    for number, one in enumerate([*given, *predictions], start=1):
         head = {**shared, "session_id": session_id, **_who(one)}
         at = f"{where}, annotation {number}"
         yield from _read_result(one, head, turns, at, skipped)

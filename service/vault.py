@@ -99,7 +99,6 @@ class Kind(StrEnum):
     REPORT = "report"
     REVIEW = "review"
     COMMENTS = "comments"
-    CODING = "coding"
     OPTIONS = "options"
     SECRETS = "secrets"
 

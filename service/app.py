@@ -22,8 +22,10 @@ from starlette.exceptions import HTTPException
 from detector import Detector
 from detector.codebook import load_codebook
 from service import (
+    agreement_page,
     api,
     clients_page,
+    coding_page,
     policy_api,
     rendering,
     reports_api,
@@ -133,6 +135,9 @@ PAGES = (
     share_page.router,
     upload_page.router,
     clients_page.router,
+    coding_page.router,
+    coding_page.blind_router,
+    agreement_page.router,
 )
 """What people see; no part of the API's document."""
 

@@ -41,6 +41,8 @@ HEADERS: Mapping[str, str] = {
 _STATIC: Mapping[str, tuple[str, ...]] = {
     "report.css": ("text/css", "detector.page", "style.css"),
     "report.js": ("text/javascript", "detector.page", "page.js"),
+    "coding.css": ("text/css", "service", "pages/coding.css"),
+    "coding.js": ("text/javascript", "service", "pages/coding.js"),
     "review.css": ("text/css", "service", "pages/review.css"),
     "review.js": ("text/javascript", "service", "pages/review.js"),
     "brush.js": ("text/javascript", "service", "pages/brush.js"),

@@ -14,13 +14,13 @@ from detector.page.view import View as ReportView
 from detector.report import Report
 from service import policy
 from service.auth import house_of
-from service.caseload import Caseload, View
+from service.caseload import Blind, Caseload, View
 from service.entrance import Visitor
 from service.errors import NotPermitted
 from service.judgements import NO_REPAIR, STRAIN_KINDS, Review
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, page, say, spoken_of
+from service.rendering import HEADERS, page, say, spoken_of, wants_page
 from service.research_view import pseudonymised
 from service.reviews import Reviews
 from service.schemas import Id
@@ -83,7 +83,12 @@ def _fits(one: dict[str, Any], only: str, pillar: str) -> bool:
 def get_session(request: Request, session_id: Id, who: Here) -> Response:
     """One session: its progress, or its report with what was said of it."""
     caseload, actor = caseload_of(request), actor_of(request)
-    row, view = caseload.session(who, session_id)
+    try:
+        row, view = caseload.session(who, session_id)
+    except Blind as blind:
+        if not (blind.assignment and wants_page(request)):
+            raise
+        return RedirectResponse(f"{PREFIX}/coding/{blind.assignment}", 303, dict(HEADERS))
     if not _records(request).with_reports(actor, session_id)[1]:
         with house_of(request).store.transaction(who.tenant_id) as tx:
             caseload.note_read(tx, actor, session_id)

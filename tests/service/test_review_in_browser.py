@@ -195,6 +195,28 @@ def test_from_signing_in_to_a_finished_review_with_the_keyboard_alone(
         assert weighed.input_value() == "4"
         assert page.locator('[data-item="moment-2"] textarea').input_value().startswith("To be")
         assert page.locator("#progress-of").inner_text() == "2 of 2 moments looked at"
+        _share_one(page)
+    assert site.desk.actions().count("page.quoted") == 1
+
+
+def _share_one(page: Any) -> None:
+    """From the session to one quote that leaves, by Tab, Space and Enter."""
+    page.locator("#share").focus()
+    press(page, "Enter")
+    page.wait_for_url(re.compile("/share$"))
+    page.locator(".where a").focus()
+    press(page, "Tab", "Space")
+    assert page.locator("input:checked").count() == 1
+    for _ in range(40):
+        press(page, "Tab")
+        if page.evaluate("document.activeElement.matches('main button')"):
+            break
+    press(page, "Enter")
+    page.wait_for_selector("form[action$='/leave']")
+    page.locator(".where a").last.focus()
+    press(page, "Tab", "Enter")
+    page.wait_for_selector(".as-text")
+    assert page.locator(".leaving blockquote").count() == 1
 
 
 def _fill_in(page: Any) -> None:
@@ -456,7 +478,16 @@ def test_every_page_fits_every_width_and_axe_finds_nothing(
         page.goto(path)
         client = page.locator(".where a").nth(1).get_attribute("href")
         places = [path, "/review", client, "/review/week", "/review/upload", "/review/help"]
-        _examine(page, [*places, "/review/sessions/ses_0"], axe_source)
+        places += ["/review/sessions/ses_0", "/nothing", f"{path}/share"]
+        _examine(page, places, axe_source)
+        page.locator("input[type=checkbox]").first.check()
+        for _ in ("what will leave", "what leaves"):
+            page.locator("main button.main").click()
+            _look_at(page, "shared", axe_source)
+        page.goto(path)
+        press(page, "?")
+        page.locator(".own-keys summary").press("Enter")
+        _look_at(page, "keys", axe_source)
     with opened(chromium, site, "root", **look) as page:
         _examine(page, ["/review/people"], axe_source)
     with opened(chromium, site, **look) as page:
@@ -466,13 +497,17 @@ def test_every_page_fits_every_width_and_axe_finds_nothing(
 def _examine(page: Any, places: list[str], axe_source: str) -> None:
     for place in places:
         page.goto(place)
-        page.evaluate(axe_source)
-        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-        at = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found]
-        assert (place, at) == (place, [])
-        for viewport in (_PHONE, _DESK, _WIDE):
-            page.set_viewport_size(viewport)
-            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], place
+        _look_at(page, place, axe_source)
+
+
+def _look_at(page: Any, place: str, axe_source: str) -> None:
+    page.evaluate(axe_source)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    at = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found]
+    assert (place, at) == (place, [])
+    for viewport in (_PHONE, _DESK, _WIDE):
+        page.set_viewport_size(viewport)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], place
 
 
 def test_print_shows_the_session_without_controls(chromium: Any, site: Site) -> None:
@@ -487,3 +522,8 @@ def test_print_shows_the_session_without_controls(chromium: Any, site: Site) -> 
             ".filter(e => e.getClientRects().length).map(e => e.textContent.trim())"
         )
         assert [re.sub(r"\s+", " ", one) for one in shown] == ["Agree a"]
+        # Nothing that was said leaves with a print: see “Share quotes”.
+        said = page.locator("#transcript .said").all_text_contents()
+        printed = page.evaluate("document.body.innerText")
+        assert [one for one in said if len(one) > 20 and one in printed] == []
+        assert page.locator("#moments blockquote").first.is_hidden()

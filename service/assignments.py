@@ -216,7 +216,7 @@ class Assignments(Caseload):
     def _seal(self, tx: Transaction, row: RowMapping, content: bytes, item: str) -> bytes:
         return self.house.vault.seal(
             content,
-            Place(tx.tenant_id, row["id"], Kind.REVIEW, item),
+            Place(tx.tenant_id, row["id"], Kind.CODING, item),
             tenant_blob=tx.tenant()["key_blob"],
             session_blob=row["key_blob"],
         )

@@ -182,7 +182,7 @@ class Codings(Assignments):
     def _assignment(
         self, tx: Transaction, row: RowMapping, made: RowMapping, rows: Sequence[RowMapping]
     ) -> Assignment:
-        content = self._open(tx, row, made["sealed"], Kind.REVIEW, made["id"])
+        content = self._open(tx, row, made["sealed"], Kind.CODING, made["id"])
         return Assignment(
             made["id"],
             row["id"],
@@ -195,7 +195,7 @@ class Codings(Assignments):
     def _kept(self, tx: Transaction, row: RowMapping, one: RowMapping) -> Kept:
         coding = Coding()
         if one["sealed"] is not None:
-            content = self._open(tx, row, one["sealed"], Kind.REVIEW, one["id"])
+            content = self._open(tx, row, one["sealed"], Kind.CODING, one["id"])
             coding = Coding.from_dict(json.loads(content))
         return Kept(one["id"], one["person_id"], one["version"], one["committed_at"], coding)
 

@@ -98,6 +98,7 @@ class Kind(StrEnum):
     REPORT = "report"
     REVIEW = "review"
     COMMENTS = "comments"
+    CODING = "coding"
     OPTIONS = "options"
     SECRETS = "secrets"
 

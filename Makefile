@@ -52,6 +52,7 @@ system:
 bench: $(VENV)/.dev
 	$(BIN)/python -m training.bench $(if $(RUPTURE_BASE),--base $(RUPTURE_BASE))
 	deploy/with-postgres.sh $(BIN)/python -m service.bench
+	$(BIN)/python -m service.page_bench
 
 # 200 workers killed with signal 9 at random points under load, on both databases: about half an hour.
 chaos: $(VENV)/.dev system

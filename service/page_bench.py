@@ -73,7 +73,7 @@ def _session(place: Place, service: Service, n_turns: int) -> tuple[str, str]:
     consent = {**METADATA["consent"], "scopes": {"analyse": True, "human_review": True}}  # type: ignore[dict-item]
     about = json.dumps({**METADATA, "consent": consent})
     fields = {"Content_Type": "text/vtt", "Rupture_Session": about}
-    status, content, _ = service.ask("POST", "/v1/sessions", _strained(n_turns), **fields)
+    status, content, _ = service.ask("POST", "/v1/sessions", strained(n_turns), **fields)
     if status != 202:
         raise SystemExit(f"the session was not taken in: {content.decode()}")
     session_id: str = json.loads(content)["id"]
@@ -90,7 +90,7 @@ _STRAIN = (
 """Said in turn, the therapist first."""
 
 
-def _strained(n_turns: int) -> bytes:
+def strained(n_turns: int) -> bytes:
     """An invented session in which the two clash once in a hundred turns."""
     blocks = transcript(n_turns).split(b"\n\n")
     for start in range(51, len(blocks) - len(_STRAIN), 100):

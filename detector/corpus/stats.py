@@ -87,12 +87,12 @@ def ratio(over: Array, under: Array) -> Figure:
     if not np.isfinite(values[0]) or len(kept) < 0.95 * (len(values) - 1):
         return _none("too few resamples hold any such session")
     low, high = np.percentile(kept, [2.5, 97.5])
-    return {"value": _six(values[0]), "low": _six(low), "high": _six(high)}
+    return {"value": _rounded(values[0]), "low": _rounded(low), "high": _rounded(high)}
 
 
-def _six(value: float) -> float:
-    """Six digits: the rest hangs on the order in which a library sums."""
-    return float(f"{value:.6g}")
+def _rounded(value: float) -> float:
+    """Eight digits: the rest hangs on the order in which a library sums."""
+    return float(f"{value:.8g}")
 
 
 def _none(reason: str) -> Figure:

@@ -31,16 +31,20 @@ lint: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/pytest -n 2 -ra
 
-# What the tests need from the system: a browser and PostgreSQL. Installed where we may, else said.
+# What the tests need from the system: a browser, PostgreSQL, and R, which agreement is held against.
+# Installed where we may, else said. Of R only what is needed: 37 MB to fetch.
 system:
-	@needed=; \
+	@needed=; slim=; \
 	command -v chromium >/dev/null 2>&1 || needed="$$needed chromium"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || needed="$$needed postgresql"; \
-	if [ -z "$$needed" ]; then :; \
+	Rscript -e 'library(psych)' >/dev/null 2>&1 || slim=" r-base-core r-cran-psych"; \
+	if [ -z "$$needed$$slim" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$needed >/dev/null \
-		|| echo "did not install:$$needed; the tests that need them will be skipped"; \
-	else echo "Install$$needed (Debian: apt-get install) for the tests that need them; the rest runs."; fi
+		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
+		{ [ -z "$$needed" ] || apt-get install -y -qq $$needed >/dev/null; } \
+		&& { [ -z "$$slim" ] || apt-get install -y -qq --no-install-recommends $$slim >/dev/null; } \
+		|| echo "did not install:$$needed$$slim; the tests that need them will be skipped"; \
+	else echo "Install$$needed$$slim (Debian: apt-get install) for the tests that need them; the rest runs."; fi
 
 # The documentation as a site that fetches nothing; a warning fails. Search needs a server:
 # `.venv/bin/python -m http.server --directory out/site --bind 127.0.0.1`.

@@ -24,6 +24,7 @@ from service.destinations import guard_of
 from service.errors import ServiceError
 from service.root_keys import RootKeys
 from service.settings import Settings
+from service.sign_in import provider_of
 from service.signing import SigningKey, SigningKeys
 from service.store import Store
 from service.tracing import open_spans
@@ -52,6 +53,7 @@ def run(settings: Settings, environment: Mapping[str, str], now: datetime) -> It
     yield from (one for one in keys.further.values() if isinstance(one, tuple))
     yield from _database(settings, keys, now)
     yield from _outside(settings)
+    yield from _people(settings)
     yield from _tracing(settings)
     yield from _checkpoint(settings)
 
@@ -319,6 +321,23 @@ def _checkpoint(settings: Settings) -> Iterator[Line]:
         yield "checkpoint", f"yes: {settings.checkpoint or 'the one in use'}, whole"
     except (ModelError, OSError) as error:
         yield "checkpoint", f"NO: {_reason(error)}"
+
+
+def _people(settings: Settings) -> Iterator[Line]:
+    """How people sign in. The provider is not asked: that would go out."""
+    try:
+        provider = provider_of(settings)
+    except ServiceError as error:
+        yield "sign-in", f"NO: {_reason(error)}"
+        return
+    ways = ["local accounts"] if settings.local_accounts else []
+    ways += ["the OpenID provider of RUPTURE_OIDC_ISSUER"] if provider else []
+    if not ways:
+        yield "sign-in", "care: nobody can: RUPTURE_LOCAL_ACCOUNTS is off and no provider is named"
+    elif provider and not settings.oidc_second_factor:
+        yield "sign-in", f"care: {' and '.join(ways)}; RUPTURE_OIDC_SECOND_FACTOR asks for none"
+    else:
+        yield "sign-in", f"yes: {' and '.join(ways)}"
 
 
 def _tracing(settings: Settings) -> Iterator[Line]:

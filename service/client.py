@@ -38,6 +38,7 @@ from service.client_values import (
     Event,
     NoReport,
     NotYet,
+    Policy,
     Session,
     Trajectory,
     Webhook,
@@ -53,6 +54,7 @@ __all__ = [
     "Event",
     "NoReport",
     "NotYet",
+    "Policy",
     "Problem",
     "Session",
     "Trajectory",
@@ -289,6 +291,41 @@ class Client:
         place = f"/v1/clients/{quote(client, safe='')}/trajectory"
         return known(Trajectory, self._asker.document("GET", place))
 
+    # -- how long it is kept -------------------------------------------------------------------
+
+    def policy(self) -> Policy:
+        """How long the tenant's sessions are kept. Raises: Problem; Unreachable."""
+        return _policy(self._asker.ask("GET", "/v1/policy"))
+
+    def set_policy(
+        self,
+        read: Policy,
+        *,
+        text_days: int | None = None,
+        report_days: int | None = None,
+        revocation_erases: str | None = None,
+    ) -> Policy:
+        """Chooses anew, all of it: what is None goes back to the deployer's own.
+
+        What ends sooner by it is erased by the next sweep, for good.
+
+        Args:
+            read: the policy as it was read; where somebody changed it since, nothing is done.
+            text_days: days that what was said is kept.
+            report_days: days that scores are kept.
+            revocation_erases: what a consent that is taken back erases at once: `text` or `all`.
+
+        Raises: Problem: such as `stale`, or longer than is allowed. Unreachable.
+        """
+        asked = {
+            "text_days": text_days,
+            "report_days": report_days,
+            "revocation_erases": revocation_erases,
+        }
+        kept = {name: value for name, value in asked.items() if value is not None}
+        headers = {"If-Match": read.etag}
+        return _policy(self._asker.ask("PUT", "/v1/policy", headers=headers, json=kept))
+
     # -- webhooks ------------------------------------------------------------------------------
 
     def register_webhook(self, url: str, events: Iterable[str]) -> Webhook:
@@ -330,6 +367,10 @@ class Client:
             after = found.get("next")
             if after is None:
                 return
+
+
+def _policy(answer: httpx.Response) -> Policy:
+    return known(Policy, {**answer.json(), "etag": answer.headers.get("etag", "")})
 
 
 def _at(session_id: str, part: str = "") -> str:

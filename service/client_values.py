@@ -118,6 +118,21 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """How long the tenant's sessions are kept, in days; None: until somebody erases them.
+
+    `chosen` is the tenant's own choice, `in_force` what holds, `longest` the most that may be
+    chosen; each holds `text_days` and `report_days`, the first two `revocation_erases` as well,
+    `text` or `all`. `etag` is of what was read: `set_policy` changes nothing else.
+    """
+
+    chosen: Mapping[str, Any]
+    in_force: Mapping[str, Any]
+    longest: Mapping[str, Any]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What a webhook told. Keep `id` for ten minutes: the same one again is the same message."""
 

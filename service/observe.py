@@ -267,7 +267,6 @@ class Metrics:
         self.turns_scored = Counter("rupture_turns_scored", "Turns scored.", registry=own)
         sent = Counter("rupture_webhooks", "Webhook deliveries.", ["outcome"], registry=own)
         self.webhooks = {one: sent.labels(one) for one in WEBHOOK_OUTCOMES}
-        self.erasures = Counter("rupture_erasures", "Sessions erased.", registry=own)
         self._jobs = Gauge("rupture_jobs", "Jobs of all tenants.", ["state"], registry=own)
         self._readable = Gauge("rupture_jobs_readable", "Whether they were counted.", registry=own)
 

@@ -20,6 +20,7 @@ from service import visits
 from service.entrance import Visitor
 from service.errors import ServiceError
 from service.scopes import Role
+from service.wording import Wording, wording
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -45,6 +46,7 @@ _STATIC: Mapping[str, tuple[str, ...]] = {
     "progress.js": ("text/javascript", "service", "pages/progress.js"),
     "upload.js": ("text/javascript", "service", "pages/upload.js"),
     "visit.js": ("text/javascript", "service", "pages/visit.js"),
+    "words.js": ("text/javascript", "service", "pages/words.js"),
 }
 """Style and scripts by the name they go by: type, room, file. The report's own look is reused."""
 
@@ -58,10 +60,30 @@ def _read(name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    made = environment(_read)
-    made.globals.update(words=words, asset=asset, Role=Role)
+def _environment(language: str) -> Environment:
+    made, spoken = environment(_read), wording(language)
+    made.globals.update(
+        words=words,
+        asset=asset,
+        Role=Role,
+        language=language,
+        say=spoken.say,
+        said_by_script=spoken.of_script,
+        number=spoken.number,
+        listed=spoken.listed,
+        long_day=spoken.day,
+    )
     return made
+
+
+def say(request: Request, key: str, **values: Any) -> str:
+    """A text of the review page, in its language."""
+    return spoken_of(request).say(key, **values)
+
+
+def spoken_of(request: Request) -> Wording:
+    """The review page's words."""
+    return wording(request.app.state.house.settings.language)
 
 
 @cache
@@ -96,7 +118,7 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HT
     who: Visitor | None = request.scope["state"].get("visitor")
     signing = request.app.state.house.signing
     text = (
-        _environment()
+        _environment(request.app.state.house.settings.language)
         .get_template(name)
         .render(
             who=who,

@@ -15,6 +15,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.wording import FIRST, languages
+
 _Days = Annotated[int, Field(ge=1, le=36_500)]
 """As service.retention takes them: nothing is kept for no day (`POST /v1/score` keeps nothing)."""
 
@@ -169,6 +171,9 @@ class Settings(BaseSettings):
     oidc_tenant: str = Field(
         "", description="Tenant that the provider's people belong to; empty: the only one."
     )
+    language: str = Field(
+        FIRST, description="Language of the review page: a folder of service/pages/words."
+    )
     docs: bool = Field(True, description="Whether /openapi.json is served.")
 
     @field_validator("database")
@@ -181,6 +186,13 @@ class Settings(BaseSettings):
         if url and not url.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("is to be sqlite:///FILE or postgresql://…")
         return url
+
+    @field_validator("language")
+    @classmethod
+    def _spoken(cls, language: str) -> str:
+        if language not in languages():
+            raise ValueError(f"there are words in {', '.join(languages())}")
+        return language
 
     @model_validator(mode="after")
     def _within(self) -> Self:

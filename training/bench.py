@@ -18,6 +18,8 @@ import typer
 
 from detector.formats import read_transcript
 from detector.pipeline import Detector
+from detector.report import Report
+from detector.weights import NETWORK
 from models import registry
 from models.errors import ModelError
 from training.corpus import TrainingDataError, told
@@ -95,13 +97,24 @@ def warm(detector: Detector, vtt: str, what: str, n_runs: int) -> Iterator[str]:
 def slope(detector: Detector, what: str, sizes: Sequence[int], n_runs: int) -> Iterator[str]:
     """The cost a turn of short and long sessions; the same means that it is linear.
 
-    Sessions of more than 1,000 turns are scored once: they take minutes, and average by themselves.
+    Beside it the turns of which the network alone found something: each is read again for every
+    word that is left out, to say which words moved it. Sessions of more than 1,000 turns are
+    scored once: they take minutes, and average by themselves.
     """
     for n_turns in sizes:
         longer = session_of(n_turns)
         n = 1 if n_turns > 1000 else n_runs
-        one = median_s(lambda longer=longer: detector.analyze(longer), n, is_warm=n == 1)  # type: ignore[misc]
-        yield f"| {n_turns:,} turns, warm, {what}: ms a turn | {one / n_turns * 1000:.2f} |"
+        found: list[Report] = []
+        one = median_s(
+            lambda longer=longer, found=found: found.append(detector.analyze(longer)),  # type: ignore[misc]
+            n,
+            is_warm=n == 1,
+        )
+        n_explained = sum(
+            any(marker.source == NETWORK for marker in turn.markers) for turn in found[-1].turns
+        )
+        said = f", {n_explained} turns explained" if n_explained else ""
+        yield f"| {n_turns:,} turns, warm, {what}: ms a turn | {one / n_turns * 1000:.2f}{said} |"
 
 
 def measure(

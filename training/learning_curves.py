@@ -79,7 +79,7 @@ def simulate(
     examples: Sequence[Example],
     vectors: Mapping[str, Array] | None,
     n_seeds: int,
-    units: Sequence[Unit] = UNITS,
+    units: Sequence[Unit],
 ) -> Iterator[Curves]:
     """Every way of picking, for sessions and for turns, on the same seeds."""
     from threadpoolctl import threadpool_limits
@@ -224,9 +224,9 @@ def command(
 
 def _both(examples: Sequence[Example], base: str | None, n_seeds: int) -> Iterator[Curves]:
     """Without an encoder, and then with one where it is named."""
-    yield from simulate(examples, None, n_seeds)
-    if base is not None:
-        yield from simulate(examples, embed(examples, base), n_seeds)
+    yield from simulate(examples, None, n_seeds, UNITS)
+    if base:
+        yield from simulate(examples, embed(examples, base), n_seeds, UNITS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ten picks are not one passage ten times. Uncertainty: Lewis & Gale 1994; disagre
 & Sompolinsky 1992; novelty, greedily: Sener & Savarese 2018.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,13 +48,21 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A unit that was picked, with its signs at that moment, and the mean of their ranks, 0..1."""
+    """A unit that was picked, with its signs at that moment.
+
+    `values` are by SIGNS; `ranks` of those that decided, 0 the lowest to 1 the highest of all that
+    could be picked; `rank` is their mean.
+    """
 
     unit: int
-    uncertainty: float
-    disagreement: float
-    novelty: float
+    values: Mapping[str, float]
+    ranks: Mapping[str, float]
     rank: float
+
+    @property
+    def why(self) -> str:
+        """The sign by which it stands out most."""
+        return max(self.ranks, key=lambda name: self.ranks[name])
 
 
 def entropy(chances: Array) -> Array:
@@ -107,17 +115,20 @@ def pick(pool: Pool, count: int, by: Collection[str] = SIGNS) -> list[Pick]:
         "uncertainty": _mean(entropy(pool.chances), pool.owner, n_units),
         "disagreement": _mean(apart(pool.chances, pool.others), pool.owner, n_units),
     }
-    settled = [ranks(signs[name]) for name in signs if name in by]
+    placed = {name: ranks(signs[name]) for name in signs if name in by}
     distance = nearest(pool.rows, pool.coded)
     is_open, picked = np.ones(n_units, dtype=bool), []
     for _ in range(min(count, n_units)):
         # Where nothing is coded everything is as new as everything else.
         far = _mean(np.where(np.isfinite(distance), distance, 0.0), pool.owner, n_units)
-        order = np.mean([*settled, ranks(far)] if "novelty" in by else settled, axis=0)
+        if "novelty" in by:
+            placed["novelty"] = ranks(far)
+        order = np.mean([*placed.values()], axis=0)
         unit = int(np.argmax(np.where(is_open, order, -1.0)))
         is_open[unit] = False
-        doubt, strife = (float(signs[name][unit]) for name in ("uncertainty", "disagreement"))
-        picked.append(Pick(unit, doubt, strife, float(far[unit]), float(order[unit])))
+        values = {name: float(own[unit]) for name, own in {**signs, "novelty": far}.items()}
+        own_ranks = {name: float(place[unit]) for name, place in placed.items()}
+        picked.append(Pick(unit, values, own_ranks, float(order[unit])))
         if "novelty" in by:
             distance = np.minimum(distance, nearest(pool.rows, pool.rows[pool.owner == unit]))
     return picked

@@ -167,6 +167,20 @@ def test_webhooks_into_all_networks_are_no_and_into_some_a_care(home: Path) -> N
     assert line(at(home, webhook_http=True), "webhooks").startswith("care")
 
 
+def test_how_people_sign_in_is_said_and_the_provider_is_not_asked(home: Path) -> None:
+    named = {"oidc_issuer": "https://id.invalid", "oidc_client_id": "rupture"}
+    whole = {**named, "oidc_roles": {"t": "clinician"}, "public_url": "https://r.invalid"}
+    factor = {**whole, "oidc_second_factor": ("mfa",)}
+    for given, begins in (
+        ({}, "yes: local accounts"),
+        ({"local_accounts": False}, "care: nobody can"),
+        (named, "NO: RUPTURE_OIDC_"),
+        (whole, "care: local accounts and the OpenID provider"),
+        (factor, "yes: local accounts and the OpenID provider"),
+    ):
+        assert line(at(home, **given), "sign-in").startswith(begins), given
+
+
 def test_an_address_that_others_reach_is_a_care(home: Path) -> None:
     assert line(at(home, host="0.0.0.0"), "address").startswith("care")  # noqa: S104
 

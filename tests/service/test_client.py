@@ -142,6 +142,17 @@ def test_a_consent_that_is_taken_back_reaches_its_sessions(client: Client) -> No
     assert client.revoke_consent("consent-2") == 0
 
 
+def test_a_policy_is_read_and_chosen_and_never_over_somebody_elses_choice(client: Client) -> None:
+    before = client.policy()
+    after = client.set_policy(before, text_days=7)
+    assert after.in_force["text_days"] == client.policy().in_force["text_days"] == 7
+    assert after.in_force["report_days"] == before.in_force["report_days"]
+    with pytest.raises(Problem) as refused:
+        client.set_policy(before, text_days=1)
+    assert refused.value.status == 412
+    assert client.set_policy(after).in_force == before.in_force
+
+
 def test_a_problem_says_where_and_quotes_nothing(client: Client) -> None:
     with pytest.raises(Problem) as caught:
         client.upload(b"A: He said swordfish.\nB: Yes.\n", client="", consent=CONSENT)

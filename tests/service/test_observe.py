@@ -723,18 +723,16 @@ def test_no_label_is_an_id(metrics: Metrics) -> None:
     assert names == {"route", "method", "status", "outcome", "state", "le"}
 
 
-def test_jobs_deliveries_and_erasures_are_counted(metrics: Metrics) -> None:
+def test_jobs_and_deliveries_are_counted(metrics: Metrics) -> None:
     metrics.jobs_ended["done"].inc()
     metrics.job_seconds.observe(3.0)
     metrics.turns_scored.inc(400)
     metrics.webhooks["retried"].inc()
-    metrics.erasures.inc()
     numbers = exposed(metrics)
     assert numbers['rupture_jobs_ended_total{outcome="done"}'] == 1
     assert numbers["rupture_job_seconds_sum"] == 3
     assert numbers["rupture_turns_scored_total"] == 400
     assert numbers['rupture_webhooks_total{outcome="retried"}'] == 1
-    assert numbers["rupture_erasures_total"] == 1
 
 
 def test_every_outcome_is_there_from_the_start_and_no_other_can_be_made(metrics: Metrics) -> None:
@@ -774,13 +772,13 @@ def test_while_the_database_is_away_the_queue_is_unknown_and_the_rest_is_there()
     numbers = exposed(metrics)
     assert numbers["rupture_jobs_readable"] == 0
     assert not any(name.startswith("rupture_jobs{") for name in numbers)
-    assert "rupture_erasures_total" in numbers
+    assert "rupture_turns_scored_total" in numbers
 
 
 def test_two_of_a_process_do_not_meet() -> None:
     first, second = Metrics(dict), Metrics(dict)
-    first.erasures.inc()
-    assert exposed(second)["rupture_erasures_total"] == 0
+    first.turns_scored.inc()
+    assert exposed(second)["rupture_turns_scored_total"] == 0
 
 
 # Spans

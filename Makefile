@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    := out
+STUDIO := .venv-label-studio
 
-.PHONY: run serve test lint check system docs bench chaos soak figures checkpoint clean
+.PHONY: run serve test lint check system docs bench chaos soak label-studio figures checkpoint clean
 
 run: $(VENV)/.base
 	@mkdir -p $(OUT)
@@ -57,6 +58,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m training.bench $(if $(RUPTURE_BASE),--base $(RUPTURE_BASE))
 	deploy/with-postgres.sh $(BIN)/python -m service.bench
+	$(BIN)/python -m service.page_bench
 
 # 200 workers killed with signal 9 at random points under load, on both databases: about half an hour.
 chaos: $(VENV)/.dev system
@@ -66,11 +68,27 @@ chaos: $(VENV)/.dev system
 soak: $(VENV)/.dev system
 	deploy/with-postgres.sh $(BIN)/python -m service.bench --soak 60
 
+# A real Label Studio, in an environment of its own (1 GB), takes our tasks in and gives an export that
+# we read. Installing takes five to ten minutes, once; the test two, most of it the server's start.
+# Where it does not install, that is said and the rest goes on; where a test fails, this fails.
+label-studio: $(VENV)/.dev
+	@if [ ! -x $(STUDIO)/bin/label-studio ]; then \
+		$(PYTHON) -m venv $(STUDIO) \
+		&& timeout 1500 $(STUDIO)/bin/python -m pip install -q --disable-pip-version-check label-studio \
+		|| { rm -rf $(STUDIO); echo; \
+			echo "LABEL STUDIO DID NOT INSTALL: ITS TESTS DID NOT RUN"; echo; }; \
+	fi
+	@if [ -x $(STUDIO)/bin/label-studio ]; then \
+		RUPTURE_LABEL_STUDIO="$(abspath $(STUDIO))/bin/label-studio" \
+		$(BIN)/pytest -n 0 -ra -m slow tests/training/labels/test_label_studio_server.py; \
+	fi
+
 # The weights and every figure in docs/; needs the AnnoMI text (see README).
 figures: $(VENV)/.dev
 	$(BIN)/rupture fit
 	$(BIN)/rupture patterns --out docs/patterns.md
 	$(BIN)/rupture evaluate --out docs/evaluation.md
+	$(BIN)/rupture label agree --annomi --out docs/agreement.md
 	$(BIN)/rupture fit-roles --weights detector/weights/roles.toml --out docs/roles.md
 
 # Trains, measures and publishes the default checkpoint; needs the AnnoMI text and the base
@@ -82,7 +100,7 @@ checkpoint: $(VENV)/.dev
 	$(BIN)/rupture publish $(OUT)/run --name default --replace --use
 
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(STUDIO) $(OUT) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -10,6 +10,7 @@ Nothing heavy is imported until it is used.
 from typing import TYPE_CHECKING, Any
 
 from detector.errors import (
+    AnnotationError,
     CodebookError,
     DetectorError,
     EmptyTranscript,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from detector.report import Report
 
 __all__ = [
+    "AnnotationError",
     "CodebookError",
     "Cue",
     "Detector",

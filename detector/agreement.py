@@ -39,7 +39,7 @@ FEW_UNITS = "fewer than two units were rated by every coder"
 TOO_FINE = "more than 20 different values, which are only counted as equal or not"
 NO_SPREAD = "nothing to divide by: no difference could have come by chance"
 ONE_SESSION = "fewer than two sessions"
-UNSTABLE = "in more than 5 % of the resamples it has no value"
+UNSTABLE = "no value in over 5 % of the resamples"
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,16 @@ import json
 import os
 import sys
 import tempfile
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from detector.codebook import load_codebook
 from detector.errors import DetectorError, UnknownRole
 from detector.formats import MAX_BYTES, read_transcript
 from detector.pipeline import Detector
+from detector.pool import alone, in_order
 from detector.report import Report
 from detector.targets import STDIN, targets_of
 from detector.transcript import Transcript
@@ -27,6 +23,9 @@ from models import ModelError
 
 _FEWEST_FOR_PROCESSES = 4
 """Files from which starting processes costs less than it saves: each loads the rules anew."""
+
+KILLED = "the process that read it was killed; too little memory?"
+"""What is said of a file whose process died, twice."""
 
 _LONG_BYTES = 1_000_000
 """Size from which a single file is announced: some 10,000 cues, ten seconds. A judgement."""
@@ -105,7 +104,12 @@ def run(
         return
     # Each process has a network: together they take the cores there are, and no more.
     shared = replace(request, threads=max(1, (os.cpu_count() or 1) // workers))
-    scored = _in_processes(targets, shared, workers)
+    scored = in_order(
+        functools.partial(_score_one, request=shared),
+        targets,
+        workers,
+        killed=functools.partial(_score_alone, request=shared),
+    )
     yield from _headed(_with_progress(_until_end(scored), len(names)), request)
 
 
@@ -116,51 +120,11 @@ def _until_end(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
             return
 
 
-def _in_processes(
-    targets: Sequence[tuple[str, Path | None]], request: Request, workers: int
-) -> Iterator[Outcome]:
-    """Outcomes in order. Where a process dies, the others' work goes on in new ones.
-
-    Which file killed it is not known then: the first that has no outcome is tried alone.
-    """
-    score = functools.partial(_score_one, request=request)
-    left = deque(targets)
-    while left:
-        try:
-            with _processes(workers) as pool:
-                for outcome in pool.map(score, tuple(left)):
-                    left.popleft()
-                    if outcome.ends_all:
-                        pool.shutdown(cancel_futures=True)
-                    yield outcome
-        except BrokenProcessPool:
-            yield _score_alone(left.popleft(), request)
-
-
 def _score_alone(target: tuple[str, Path | None], request: Request) -> Outcome:
     try:
-        with _processes(1) as pool:
-            return pool.submit(_score_one, target, request=request).result()
+        return alone(functools.partial(_score_one, request=request), target)
     except BrokenProcessPool:
-        return Outcome(target[0], problem="the process that read it was killed; too little memory?")
-
-
-def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_end_with_parent
-    )
-
-
-def _end_with_parent() -> None:
-    """Where the parent is killed, its processes end too: else they wait for ever, with text."""
-
-    def wait(parent: BaseProcess) -> None:
-        parent.join()
-        os._exit(1)
-
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=wait, args=(parent,), daemon=True).start()
+        return Outcome(target[0], problem=KILLED)
 
 
 def _headed(outcomes: Iterable[Outcome], request: Request) -> Iterator[Outcome]:
@@ -198,7 +162,8 @@ def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]
 
 
 @functools.cache
-def _detector(checkpoint: str | None, threads: int | None) -> Detector:
+def detector_of(checkpoint: str | None, threads: int | None) -> Detector:
+    """A process's one detector for these, loaded at its first session."""
     return Detector.load(checkpoint, threads=threads)
 
 
@@ -246,7 +211,7 @@ def _read(name: str) -> Transcript:
 
 def analyze(transcript: Transcript, request: Request) -> Report:
     """The report of one transcript as the request wants it. Raises: DetectorError; ModelError."""
-    return _detector(request.checkpoint, request.threads).analyze(
+    return detector_of(request.checkpoint, request.threads).analyze(
         transcript,
         roles=request.roles,
         therapist=request.therapist,

@@ -8,6 +8,7 @@
     │   ├── EmptyTranscript        nothing was said in it
     │   ├── UnknownRole            who is the therapist cannot be told safely
     │   └── MissingTiming          a caller asked for timing that the file does not carry
+    ├── AnnotationError            a coder's label cannot be used as it is
     └── CodebookError              a pattern or a weight file of ours is wrong
 
 Every argument is data (a line, an element, a count, a speaker label); the message is
@@ -128,6 +129,20 @@ class MissingTiming(TranscriptError):
         self.measure = measure
         self.quality = quality
         super().__init__(f"{measure} needs better times than timing quality {quality!r}")
+
+
+class AnnotationError(DetectorError):
+    """A label, or a set of them, cannot be used as it is.
+
+    Args:
+        reason: what is wrong and what to do, from ids and codes alone.
+        where: the file with its line or element, or what else tells the label.
+    """
+
+    def __init__(self, reason: str, *, where: str = "") -> None:
+        self.reason = reason
+        self.where = where
+        super().__init__(f"{where}: {reason}" if where else reason)
 
 
 class CodebookError(DetectorError):

@@ -30,15 +30,21 @@ def split(
 
     Raises: ValueError: a window of no length.
     """
+    starts = [turn.start_s for turn in turns]
+    return tuple(_segments(turns, windows(starts, window_s=window_s, window_turns=window_turns)))
+
+
+def windows(
+    starts: Sequence[float | None], *, window_s: float = WINDOW_S, window_turns: int = WINDOW_TURNS
+) -> list[int]:
+    """The window of each turn, from the turns' starts alone; see `split`."""
     if window_s <= 0 or window_turns <= 0:
         raise ValueError("a segment needs a window above 0")
-    starts = [turn.start_s for turn in turns]
-    if any(start is None for start in starts):
-        windows = [turn.index // window_turns for turn in turns]
-    else:
-        first = min((start for start in starts if start is not None), default=0.0)
-        windows = list(_never_back(int(((s or 0.0) - first) // window_s) for s in starts))
-    return tuple(_segments(turns, windows))
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts):
+        return [place // window_turns for place in range(len(starts))]
+    first = min(known, default=0.0)
+    return list(_never_back(int((start - first) // window_s) for start in known))
 
 
 def _never_back(windows: Iterator[int]) -> Iterator[int]:

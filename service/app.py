@@ -22,13 +22,16 @@ from starlette.exceptions import HTTPException
 from detector import Detector
 from detector.codebook import load_codebook
 from service import (
+    agreement_page,
     api,
     clients_page,
+    coding_page,
     policy_api,
     rendering,
     reports_api,
     review,
     sessions_api,
+    share_page,
     sign_in,
     tables,
     tokens,
@@ -126,7 +129,16 @@ _ROUTERS = (
     tokens.token_router,
 )
 
-PAGES = (sign_in.router, review.router, upload_page.router, clients_page.router)
+PAGES = (
+    sign_in.router,
+    review.router,
+    share_page.router,
+    upload_page.router,
+    clients_page.router,
+    coding_page.router,
+    coding_page.blind_router,
+    agreement_page.router,
+)
 """What people see; no part of the API's document."""
 
 
@@ -276,6 +288,8 @@ def _add_refusals(app: FastAPI) -> None:
     async def other(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         told: ServiceError = Unreadable("The request cannot be read.")
+        if rendering.is_front_door(request):
+            return rendering.to_review()
         if error.status_code == 404:
             told = NoRoute("There is no such route.")
         elif error.status_code == 405:
@@ -291,7 +305,9 @@ def answer(
     error: ServiceError, request: Request, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A refusal as its problem document, or as a page where a browser asks for one."""
-    if rendering.wants_page(request):
+    if rendering.wants_page(request) or (
+        isinstance(error, NoRoute) and rendering.shows_pages(request)
+    ):
         return rendering.refusal(error, request)
     more = dict(headers or {})
     if wait := getattr(error, "retry_after_s", None):

@@ -5,7 +5,7 @@ administrator opens no session. What is somebody else's looks like what is nowhe
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,10 @@ MOST_SHOWN = 500
 """Sessions of one list, newest first. A judgement: what can be searched while one types."""
 
 
+BLIND, ADJUDICATED = "blind", "adjudicated"
+"""The passes of coders over a session, as files name them."""
+
+
 class NotYours(NotFound):
     """A session of this tenant that is not this person's. It looks as if it were nowhere."""
 
@@ -32,6 +36,20 @@ class NotYours(NotFound):
 
     def __init__(self) -> None:
         super().__init__("there is no such thing")
+
+
+class Blind(NotPermitted):
+    """A session that this person codes, and has not committed: nothing found in it is shown.
+
+    Carries the id of the `assignment` that they code; empty where they settle it.
+    """
+
+    def __init__(self, assignment: str) -> None:
+        self.assignment = assignment
+        super().__init__(
+            "You code this session blind: what the tool found is shown when you have committed.",
+            code="coded_blind",
+        )
 
 
 class View(StrEnum):
@@ -58,19 +76,30 @@ class Caseload(Deeds):
         own = (tables.care.c.person_id == who.person_id, tables.care.c.role.in_(roles))
         return frozenset(row["client_id"] for row in tx.select(tables.care, *own))
 
+    def blind(self, tx: Transaction, who: Visitor) -> dict[str, str]:
+        """What this person has still to code, or to settle, blind: by session, see `Blind`."""
+        own = (tables.codings.c.person_id == who.person_id, tables.codings.c.committed_at.is_(None))
+        rows = tx.select(tables.codings, *own, whole=False)
+        found = {row["session_id"]: "" for row in rows}
+        coded = [row for row in rows if row["pass"] == BLIND]
+        return found | {row["session_id"]: row["assignment_id"] for row in coded}
+
     def _is_for_research(self, tx: Transaction, row: RowMapping) -> bool:
         return row["erased_at"] is None and (self._decide(tx, policy.Purpose.RESEARCH, row).allowed)
 
     def session(self, who: Visitor, session_id: str) -> tuple[RowMapping, View]:
         """A session's row, not whole, and how this person may see it.
 
-        Raises: NotFound; NotYours. Gone: it was erased.
+        Raises: NotFound; NotYours. Gone: it was erased. Blind: this person is still to code it.
         """
         with self.house.store.transaction(who.tenant_id) as tx:
             row = tx.get(tables.sessions, session_id, whole=False)
             view = self.view(tx, who, row)
+            blind = self.blind(tx, who).get(session_id)
         if row["erased_at"] is not None:
             raise Gone("the session was erased")
+        if blind is not None:
+            raise Blind(blind)
         return row, view
 
     def note_read(self, tx: Transaction, actor: Actor, session_id: str) -> None:
@@ -106,7 +135,7 @@ class Caseload(Deeds):
                     for row in others
                     if self._is_for_research(tx, row)
                 ]
-            self._add_reports(tx, found)
+            self._add_reports(tx, found, self.blind(tx, who))
             action = "caseload.read" if client_id else "session.listed"
             self._note(tx, actor, action, "client" if client_id else "", client_id)
         return found
@@ -134,7 +163,9 @@ class Caseload(Deeds):
             "file": said.get("file") or None,
         }
 
-    def _add_reports(self, tx: Transaction, found: Iterable[dict[str, Any]]) -> None:
+    def _add_reports(
+        self, tx: Transaction, found: Iterable[dict[str, Any]], blind: Mapping[str, str]
+    ) -> None:
         ids = [one["id"] for one in found]
         own = tables.reports.c.session_id.in_(ids)
         # Oldest first, so that the newest stays.
@@ -142,7 +173,8 @@ class Caseload(Deeds):
         reviewed = tables.reviews.c.session_id.in_(ids)
         reviews = {one["id"]: one for one in tx.select(tables.reviews, reviewed, whole=False)}
         for one in found:
-            report = reports.get(one["id"])
+            one["is_blind"] = one["id"] in blind
+            report = None if one["is_blind"] else reports.get(one["id"])
             review = reviews.get(report["id"]) if report is not None else None
             one["report"] = report
             one["summary"] = (report["summary"] if report is not None else None) or None

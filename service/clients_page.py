@@ -10,7 +10,7 @@ from service import trajectory
 from service.auth import house_of
 from service.entrance import Visitor
 from service.people import People
-from service.rendering import HEADERS, page
+from service.rendering import HEADERS, page, say
 from service.review import caseload_of
 from service.scopes import Role
 from service.trajectory_lines import lines
@@ -100,4 +100,4 @@ async def assign(request: Request, who: Admin) -> Response:
     given = await fields(request)
     client_id = house_of(request).client_id(who.tenant_id, given.get("client", ""))
     caseload_of(request).assign(actor_of(request), client_id, given.get("person", ""))
-    return _people(request, who, "Done: this clinician has the client now.")
+    return _people(request, who, say(request, "people.given"))

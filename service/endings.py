@@ -253,7 +253,8 @@ class Endings(Deeds):
         return not (effects.erase or effects.erase_later)
 
     def _drop_reviews(self, tx: Transaction, session_id: str) -> None:
-        """Reviews and comments: they may quote what was said."""
-        for table in (tables.reviews, tables.comments):
+        """Reviews, comments and codings: they may quote what was said."""
+        kept = (tables.reviews, tables.comments, tables.codings, tables.assignments)
+        for table in kept:
             own = (table.c.tenant_id == tx.tenant_id, table.c.session_id == session_id)
             tx.connection.execute(table.delete().where(*own))

@@ -8,8 +8,9 @@ its sensitivity and its retention allow it (service.policy), and when it can be 
 is counted by the reason, and none is named.
 
 What a line says: turns with their roles, times and texts, names replaced (service.pseudonyms says
-how well), under references that no other export shares. Nobody has coded these turns, so no marker
-is on them, and `sure` is false: silence is no label. A client's sessions are all of one split,
+how well), under references that no other export shares. In an export for training, what people
+said of the tool's moments is on their turns (service.feedback); every other turn is not `coded`:
+silence is no label. Notes are in no export. A client's sessions are all of one split,
 which is the same in every export, since it hangs on the client's keyed hash and on nothing else.
 
 The export's key is never kept: it is derived from this service's own secret and the export's id.
@@ -25,8 +26,8 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -36,15 +37,19 @@ from sqlalchemy.engine import RowMapping
 
 from detector import Transcript
 from detector.errors import DetectorError
+from detector.report import Report
 from service import audit, policy, tables
 from service.consent import Consent, read_consent
 from service.deeds import Actor, Enqueue, facts_of
 from service.errors import Conflict, Invalid
+from service.feedback import Label, labels
 from service.house import House
+from service.judgements import Review
 from service.policy import Material, Outlet, Purpose
 from service.pseudonyms import ASSISTIVE, ExportKey, Pseudonymised, pseudonymise
 from service.records import Records, as_scored
 from service.store import Transaction, new_id
+from service.vault import Kind
 
 SCHEMA = "rupture-export/1"
 
@@ -54,6 +59,11 @@ PURPOSES = {"research": Purpose.RESEARCH, "train": Purpose.TRAIN}
 
 SPLITS = ("test", "dev", "train", "train", "train", "train", "train", "train", "train", "train")
 """A client's split by the last digit of its hash: 10 % test, 10 % dev. A judgement."""
+
+LABELS = (
+    "Verdicts of people on moments that the tool had marked, who saw its marks and how sure it "
+    "was: no blind coding, and it leans towards the tool. Turns that nobody spoke of have no label."
+)
 
 LEAST_REFERENCE = 4
 """Letters and digits of a caller's reference of a client that are looked for in what was said; a
@@ -70,6 +80,7 @@ class Exported:
         n_sessions: in it.
         n_clients: in it.
         left_out: sessions that are not, by the reason's code.
+        n_coded: pieces of speech that carry what people said in review.
     """
 
     id: str
@@ -77,6 +88,7 @@ class Exported:
     n_sessions: int
     n_clients: int
     left_out: Mapping[str, int]
+    n_coded: int
 
 
 def export_sessions(house: House, actor: Actor, purpose: str, folder: Path) -> Exported:
@@ -108,8 +120,9 @@ def export_sessions(house: House, actor: Actor, purpose: str, folder: Path) -> E
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    clients = {one.client for one in work.taken}
-    return Exported(work.id, folder, len(work.taken), len(clients), dict(work.left_out))
+    n_clients = len({one.client for one in work.taken})
+    n_coded = sum(one.about["n_coded"] for one in work.taken)
+    return Exported(work.id, folder, len(work.taken), n_clients, dict(work.left_out), n_coded)
 
 
 def split_of(client_id: str) -> str:
@@ -250,23 +263,40 @@ class _Export(Records):
             if not decided.allowed:
                 raise _LeftOut(decided.code)
             data, options = self.read_for_scoring(tx, row)
+            said = self._said(tx, row)
         transcript = _read(data, options)
         made, _ = pseudonymise(
             transcript, client=row["client_id"], session=session_id, key=self.key
         )
         if _names(made, str(options.get("client") or "")):
             raise _LeftOut("reference_in_text")
-        line = json.dumps(_record(made, split_of(row["client_id"])), ensure_ascii=False) + "\n"
+        own = [said.get(cue.cue_id) for cue in transcript.cues]
+        record = _record(made, split_of(row["client_id"]), own)
+        line = json.dumps(record, ensure_ascii=False) + "\n"
         about = {
             "session_id": made.session,
             "split": split_of(row["client_id"]),
             "sha256": hashlib.sha256(line.encode()).hexdigest(),
             "n_turns": len(made.transcript.cues),
+            "n_coded": sum(one is not None for one in own),
             "counts": dict(made.counts),
             "n_doubtful": made.n_doubtful,
         }
         self.taken.append(_Taken(session_id, made.client, about, decided.notices))
         return line
+
+    def _said(self, tx: Transaction, row: RowMapping) -> dict[str, Label]:
+        """What people said of the newest report that they reviewed, by the cue's own id."""
+        reviewed = tx.select(tables.reviews, tables.reviews.c.session_id == row["id"])
+        if self.purpose is not Purpose.TRAIN or not reviewed:
+            return {}
+        chosen = max(reviewed, key=lambda one: one["id"])
+        kept = self._open(tx, row, chosen["sealed"], Kind.REVIEW, chosen["id"])
+        sealed = tx.get(tables.reports, chosen["id"])["sealed"]
+        content = self._open(tx, row, sealed, Kind.REPORT, chosen["id"])
+        report = Report.from_dict(json.loads(content))
+        found = labels(report, Review.from_dict(json.loads(kept)))
+        return {cue: label for index, label in found.items() for cue in report.turns[index].cue_ids}
 
     def _may_go(
         self, tx: Transaction, row: RowMapping, settings: policy.PolicySettings
@@ -305,7 +335,8 @@ class _Export(Records):
             "made_at": audit.time_text(self.now),
             "assistive": ASSISTIVE,
             "reviewed_by": None,
-            "labelled": False,
+            "labelled": any(one.about["n_coded"] for one in self.taken),
+            "labels": LABELS if self.purpose is Purpose.TRAIN else None,
             "notices": list(dict.fromkeys(notices)),
             "file": {"name": FILE, "sha256": sha256, "n_bytes": n_bytes},
             "n_sessions": len(self.taken),
@@ -335,8 +366,8 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.casefold())
 
 
-def _record(made: Pseudonymised, split: str) -> dict[str, Any]:
-    """A session as training.sources reads it."""
+def _record(made: Pseudonymised, split: str, said: Sequence[Label | None]) -> dict[str, Any]:
+    """A session as training.sources reads it; `said` has what was said of each cue."""
     return {
         "session_id": made.session,
         "group": made.client,
@@ -349,9 +380,10 @@ def _record(made: Pseudonymised, split: str) -> dict[str, Any]:
                 "text": cue.text,
                 "start_s": cue.start_s,
                 "end_s": cue.end_s,
-                "sure": False,
+                **(asdict(label) if label else {"sure": False}),
+                "coded": label is not None,
             }
-            for cue in made.transcript.cues
+            for cue, label in zip(made.transcript.cues, said, strict=True)
         ],
     }
 

@@ -42,6 +42,8 @@ def command(
         made = export_sessions(house, Actor(tenant), purpose, out)
     sessions, clients = count(made.n_sessions, "session"), count(made.n_clients, "client")
     typer.echo(f"written   {sessions} of {clients} to {out}")
+    if made.n_coded:
+        typer.echo(f"reviewed  {count(made.n_coded, 'piece')} of speech carry people's verdicts")
     for code, n in sorted(made.left_out.items()):
         typer.echo(f"left out  {n:,}: {code}")
     typer.echo(ASSISTIVE)

@@ -19,6 +19,7 @@ from detector.page import environment, words
 from service import visits
 from service.entrance import Visitor
 from service.errors import ServiceError
+from service.keymap import KEYS
 from service.scopes import Role
 from service.wording import Wording, wording
 
@@ -40,8 +41,12 @@ HEADERS: Mapping[str, str] = {
 _STATIC: Mapping[str, tuple[str, ...]] = {
     "report.css": ("text/css", "detector.page", "style.css"),
     "report.js": ("text/javascript", "detector.page", "page.js"),
+    "coding.css": ("text/css", "service", "pages/coding.css"),
+    "coding.js": ("text/javascript", "service", "pages/coding.js"),
     "review.css": ("text/css", "service", "pages/review.css"),
     "review.js": ("text/javascript", "service", "pages/review.js"),
+    "brush.js": ("text/javascript", "service", "pages/brush.js"),
+    "keys.js": ("text/javascript", "service", "pages/keys.js"),
     "list.js": ("text/javascript", "service", "pages/list.js"),
     "progress.js": ("text/javascript", "service", "pages/progress.js"),
     "upload.js": ("text/javascript", "service", "pages/upload.js"),
@@ -66,17 +71,17 @@ def _environment(language: str) -> Environment:
         words=words,
         asset=asset,
         Role=Role,
+        KEYS=KEYS,
         language=language,
         say=spoken.say,
         said_by_script=spoken.of_script,
-        number=spoken.number,
         listed=spoken.listed,
         long_day=spoken.day,
     )
     return made
 
 
-def say(request: Request, key: str, **values: Any) -> str:
+def say(request: Request, key: str, /, **values: Any) -> str:
     """A text of the review page, in its language."""
     return spoken_of(request).say(key, **values)
 
@@ -133,9 +138,26 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HT
 
 def wants_page(request: Request) -> bool:
     """Whether a browser asks for a page to show, and not one of our scripts."""
-    return request.url.path.startswith("/review") and "text/html" in request.headers.get(
-        "accept", ""
-    )
+    return request.url.path.startswith("/review") and shows_pages(request)
+
+
+def shows_pages(request: Request) -> bool:
+    """Whether whoever asks is a browser that would show a page."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def is_front_door(request: Request) -> bool:
+    """Whether a browser was given the service's bare address."""
+    return (request.method, request.url.path) == ("GET", "/") and shows_pages(request)
+
+
+def to_review() -> Response:
+    """The way to the review page."""
+    return RedirectResponse("/review", 303, dict(HEADERS))
+
+
+_IN_WORDS = ("no_such_route", "not_found", "wrong_method")
+"""Refusals that the pages have words of their own for: the API's are for programs."""
 
 
 def refusal(error: ServiceError, request: Request) -> Response:
@@ -146,7 +168,8 @@ def refusal(error: ServiceError, request: Request) -> Response:
             f"&over={error.code}" if error.code != "signed_off" else ""
         )
         return RedirectResponse(f"/review/sign-in?{query}", 303, dict(HEADERS))
-    answered = page(request, "refused.html.j2", status=error.status, error=error)
+    own = error.code in _IN_WORDS
+    answered = page(request, "refused.html.j2", status=error.status, error=error, own=own)
     if wait := getattr(error, "retry_after_s", None):
         answered.headers["Retry-After"] = str(wait)
     return answered

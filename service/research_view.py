@@ -7,6 +7,7 @@ back is kept.
 import dataclasses
 from typing import Any
 
+from detector import Transcript
 from detector.errors import DetectorError
 from detector.report import Report, Span, TurnReport
 from service import tables
@@ -17,22 +18,38 @@ from service.pseudonyms import ExportKey, HeldApart, pseudonymise
 from service.records import Records, as_scored
 
 
-def pseudonymised(records: Records, actor: Actor, session_id: str, report: Report) -> Report:
-    """The report as a researcher reads it: tags for names, no speaker's label, no word as evidence.
+def transcript_of(records: Records, actor: Actor, session_id: str) -> Transcript:
+    """A session's transcript with its roles, as it was said.
 
-    Raises: Gone: the text was erased, or can no longer be read as it was.
+    Raises: NotFound. Gone: the text was erased, or can no longer be read.
     """
     with records.house.store.transaction(actor.tenant_id) as tx:
         row = tx.get(tables.sessions, session_id)
         data, options = records.read_for_scoring(tx, row)
     try:
-        transcript = as_scored(data, options)
+        return as_scored(data, options)
     except DetectorError:
         raise Gone("the transcript can no longer be read") from None
-    made, held = pseudonymise(
-        transcript, client=row["client_id"], session=session_id, key=ExportKey.new()
-    )
-    said = {turn.index: turn.text for turn in made.transcript.turns}
+
+
+def with_tags(records: Records, actor: Actor, session_id: str) -> tuple[Transcript, HeldApart]:
+    """A session's transcript with tags for names, and what leads back, which goes nowhere.
+
+    Raises: NotFound. Gone: the text was erased, or can no longer be read.
+    """
+    transcript = transcript_of(records, actor, session_id)
+    client_id = records.session(actor, session_id)["client_id"]
+    made, held = pseudonymise(transcript, client=client_id, session=session_id, key=ExportKey.new())
+    return made.transcript, held
+
+
+def pseudonymised(records: Records, actor: Actor, session_id: str, report: Report) -> Report:
+    """The report as a researcher reads it: tags for names, no speaker's label, no word as evidence.
+
+    Raises: Gone: the text was erased, or can no longer be read as it was.
+    """
+    transcript, held = with_tags(records, actor, session_id)
+    said = {turn.index: turn.text for turn in transcript.turns}
     if len(said) != len(report.turns):
         raise Gone("the transcript is read otherwise than when it was scored")
     turns = tuple(_turn(turn, said[turn.index], held) for turn in report.turns)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -15,13 +14,13 @@ from detector.page.view import View as ReportView
 from detector.report import Report
 from service import policy
 from service.auth import house_of
-from service.caseload import Caseload, View
+from service.caseload import Blind, Caseload, View
 from service.entrance import Visitor
 from service.errors import NotPermitted
 from service.judgements import NO_REPAIR, STRAIN_KINDS, Review
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, page
+from service.rendering import HEADERS, page, say, spoken_of, wants_page
 from service.research_view import pseudonymised
 from service.reviews import Reviews
 from service.schemas import Id
@@ -84,7 +83,12 @@ def _fits(one: dict[str, Any], only: str, pillar: str) -> bool:
 def get_session(request: Request, session_id: Id, who: Here) -> Response:
     """One session: its progress, or its report with what was said of it."""
     caseload, actor = caseload_of(request), actor_of(request)
-    row, view = caseload.session(who, session_id)
+    try:
+        row, view = caseload.session(who, session_id)
+    except Blind as blind:
+        if not (blind.assignment and wants_page(request)):
+            raise
+        return RedirectResponse(f"{PREFIX}/coding/{blind.assignment}", 303, dict(HEADERS))
     if not _records(request).with_reports(actor, session_id)[1]:
         with house_of(request).store.transaction(who.tenant_id) as tx:
             caseload.note_read(tx, actor, session_id)
@@ -114,21 +118,27 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
         view=ReportView(report, load_codebook()),
         report=report,
         facts=facts,
-        title=_title(row, caseload.reference(who, session_id))
+        title=_title(request, row, caseload.reference(who, session_id))
         if view is View.CARE
-        else "Session for research",
+        else say(request, "session.for_research"),
         strains=[one for one in load_codebook().markers.values() if one.kind in STRAIN_KINDS],
         View=View,
         **told,
     )
 
 
-def _title(row: Any, reference: str | None) -> str:
-    number = f"session {row['number']}" if row["number"] else "session"
-    day = date.fromisoformat(row["day"]) if row["day"] else None
-    said = [reference, number, f"{day.day} {day:%B %Y}" if day else None]
-    title = ", ".join(one for one in said if one)
-    return title if reference else f"S{title[1:]}"
+def _title(request: Request, row: Any, reference: str | None) -> str:
+    numbered = {"number": row["number"]} if row["number"] else {}
+    if reference and numbered:
+        title = say(request, "session.of_client_numbered", client=reference, **numbered)
+    elif reference:
+        title = say(request, "session.of_client", client=reference)
+    else:
+        title = say(request, "session.numbered" if numbered else "session.unnamed", **numbered)
+    if not row["day"]:
+        return title
+    day = spoken_of(request).day(row["day"])
+    return say(request, "session.on_day", session=title, day=day)
 
 
 def _state(request: Request, who: Visitor, version: int, review: Review) -> dict[str, Any]:
@@ -149,7 +159,8 @@ def _names(request: Request, who: Visitor, ids: set[str]) -> dict[str, str]:
     return {one: people.name(who.tenant_id, one) for one in ids}
 
 
-def _check_care(request: Request, who: Visitor, session_id: str) -> None:
+def check_care(request: Request, who: Visitor, session_id: str) -> None:
+    """Passes who may review a session. Raises: NotFound; NotPermitted: it is for research."""
     _, view = caseload_of(request).session(who, session_id)
     if view is not View.CARE:
         raise NotPermitted("Sessions for research are read, not reviewed.", code="role_missing")
@@ -172,7 +183,7 @@ class JudgementIn(BaseModel):
 @router.get("/sessions/{session_id}/review/{report_id}")
 def get_review(request: Request, session_id: Id, report_id: Id, who: Here) -> Response:
     """The review as it stands."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     found = _reviews(request).review(actor_of(request), session_id, report_id)
     return _answer(request, who, found)
 
@@ -187,7 +198,7 @@ def change_review(
     if_match: IfMatch = "",
 ) -> Response:
     """Says something of one moment, if nobody has changed the review meanwhile."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     actor = actor_of(request)
     _, content = _records(request).report(
         actor, session_id, report_id=report_id, purpose=policy.Purpose.HUMAN_REVIEW
@@ -202,7 +213,7 @@ def undo_review(
     request: Request, session_id: Id, report_id: Id, who: Here, if_match: IfMatch = ""
 ) -> Response:
     """Takes this person's last change back."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     made = _reviews(request).undo(actor_of(request), session_id, report_id, if_match)
     return _answer(request, who, made)
 
@@ -225,7 +236,7 @@ def put_comment(
     if_match: IfMatch = "",
 ) -> Response:
     """Keeps this person's own comment, apart from the record."""
-    _check_care(request, who, session_id)
+    check_care(request, who, session_id)
     actor = actor_of(request)
     made = _reviews(request).comment(actor, session_id, asked.item, asked.text, if_match)
     return JSONResponse({"item": made.item, "version": made.version}, headers=dict(HEADERS))

@@ -17,7 +17,7 @@ from service.errors import Invalid, NotFound, NotPermitted, ServiceError
 from service.house import House
 from service.keys import Secret, random_secret
 from service.oidc_provider import OidcSettings, Provider
-from service.rendering import HEADERS, page, serve_static
+from service.rendering import HEADERS, page, say, serve_static
 from service.scopes import Role
 from service.settings import Settings
 from service.visiting import (
@@ -118,10 +118,8 @@ def _form(request: Request, *, status: int = 200, said: str = "", to: str = PREF
     return shown
 
 
-_OVER = {
-    "idle": "You were signed out, as nothing happened for a while.",
-    "visit_over": "The visit was long: sign in again.",
-}
+_OVER = ("idle", "visit_over")
+"""Ends of a visit that the page has words for."""
 
 
 @router.get("/sign-in")
@@ -130,7 +128,8 @@ def get_sign_in(request: Request, next: str = PREFIX, over: str = "") -> Respons
     _check_host(request)
     if visitor_of(request) is not None:
         return RedirectResponse(_next(next), 303, dict(HEADERS))
-    return _form(request, said=_OVER.get(over, ""), to=_next(next))
+    said = say(request, f"sign_in.over.{over}") if over in _OVER else ""
+    return _form(request, said=said, to=_next(next))
 
 
 @router.post("/sign-in")
@@ -148,7 +147,7 @@ async def sign_in(request: Request) -> Response:
             raise NotPermitted("This browser has begun no sign-in.", code="bad_csrf")
         visits.check_csrf(Secret(begun), given.get("token", ""), house.signing)
     except NotPermitted:
-        return _form(request, status=403, said="The page was old: try again.", to=to)
+        return _form(request, status=403, said=say(request, "sign_in.old_page"), to=to)
     words = (given.get("login", ""), given.get("password", ""), given.get("code", ""))
     request_id = request.scope["state"]["request_id"]
     try:

@@ -221,6 +221,34 @@ comments = _table(
     _at("updated_at", needed=True),
     sa.UniqueConstraint("tenant_id", "session_id", "item", "person_id"),
 )
+assignments = _table(
+    "assignments",  # a session that was given to coders
+    _id(),
+    sa.Column("session_id", sa.String(80), nullable=False),
+    sa.Column("view", _word, nullable=False),  # research; care: somebody's own, read blind first
+    sa.Column("study", _word, nullable=False),
+    sa.Column("made_by", sa.String(80), nullable=False),
+    sa.Column("n_items", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),  # the sheet, see service.sheets
+    _at("created_at", needed=True),
+)
+sa.Index("assignments_by_session", assignments.c.tenant_id, assignments.c.session_id)
+codings = _table(
+    "codings",
+    _id(),
+    sa.Column("assignment_id", sa.String(80), nullable=False),
+    sa.Column("session_id", sa.String(80), nullable=False),
+    sa.Column("person_id", sa.String(80), nullable=False),
+    sa.Column("pass", _word, nullable=False),  # blind, adjudicated; reading: a blind review
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("n_coded", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
+    _at("committed_at"),
+    _at("updated_at", needed=True),
+    sa.UniqueConstraint("tenant_id", "assignment_id", "person_id", "pass"),
+)
+sa.Index("codings_by_session", codings.c.tenant_id, codings.c.session_id)
+sa.Index("codings_by_person", codings.c.tenant_id, codings.c.person_id)
 failures = sa.Table(
     "failures",  # failed sign-ins in a row, by a keyed hash of the login; of no tenant
     _tables,

@@ -11,7 +11,7 @@ is said in English.
 
 import string
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -61,7 +61,8 @@ class Wording:
             raise WordingError(f"there are no words in {language!r}: {', '.join(languages())}")
         self.language = language
         try:
-            self.locale = Locale.parse(language, sep="-")
+            # Days and lists as the rest of the English is written: British.
+            self.locale = Locale.parse("en-GB" if language == FIRST else language, sep="-")
         except (UnknownLocaleError, ValueError):
             raise WordingError(f"{language!r} is no language that Unicode's CLDR knows") from None
         first = _entries(FIRST)
@@ -69,7 +70,7 @@ class Wording:
         if unknown := self.entries.keys() - first.keys():
             raise WordingError(f"{language}: English has no {min(unknown)}")
 
-    def say(self, key: str, **values: Any) -> Markup:
+    def say(self, key: str, /, **values: Any) -> Markup:
         """A text with its values, safe to stand in a page: no value is taken as markup.
 
         Raises: WordingError: no such text, or other places than values.
@@ -103,8 +104,9 @@ class Wording:
         """A count as the language writes it: "1,234"."""
         return format_decimal(number, locale=self.locale)
 
-    def listed(self, parts: list[str]) -> str:
-        """Parts as a sentence has them: "a, b and c"."""
+    def listed(self, start: str, names: Sequence[str]) -> str:
+        """The texts of several keys, `start` and a name each, as in a sentence: "a, b and c"."""
+        parts = [self._form(start + name, {}) for name in names]
         return format_list(parts, locale=self.locale)
 
     def day(self, day: str) -> str:

@@ -59,6 +59,8 @@ def _prepared(row: Mapping[str, Any], spec: ModelSpec, tokenizer: Any) -> Prepar
     roles = [str(role) for role in row["role"]]
     texts = [str(text) for text in row["text"]]
     own = np.array([[role == speaker for speaker in SPEAKER_OF] for role in roles])
+    # Of a turn that nobody has coded no label is anybody's: it is context alone.
+    own = own * np.asarray(row["coded"])[:, None]
     targets = {name: _narrow(np.asarray(row[name])) for name in BY_TURN}
     return PreparedSession(
         session_id=str(row["session_id"]),

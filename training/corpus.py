@@ -56,12 +56,17 @@ def told() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class CueLabel:
-    """What the codebook says of one cue. `sure` is False where coders may well differ."""
+    """What the codebook says of one cue.
+
+    `sure` is False where coders may well differ, `coded` where nobody has said anything: such a
+    cue is read as context and teaches nothing, since silence is no label.
+    """
 
     markers: frozenset[str] = frozenset()
     intensity: int = 0
     pillar: str | None = None
     sure: bool = True
+    coded: bool = True
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ def as_dataset(examples: Sequence[Example], names: Sequence[str], *, soft: float
 
     Returns: columns session_id, source, group, client, is_real; text and role by turn; features
         (n_turns, n_names), NaN unknown; labels (n_turns, 5), markers, strategies 0..1; intensity
-        0..3; pillar, talk, behaviour: places in their names, -1 none; sure 0 or 1; ratings 1..5,
-        NaN unknown. float64 and int64.
+        0..3; pillar, talk, behaviour: places in their names, -1 none; sure and coded 0 or 1;
+        ratings 1..5, NaN unknown. float64 and int64.
 
     Raises: TrainingDataError: an unknown marker, or a number that is not finite and should be.
     """
@@ -107,7 +107,7 @@ def as_dataset(examples: Sequence[Example], names: Sequence[str], *, soft: float
         "is_real": Value("bool"),
         **dict.fromkeys(("text", "role"), List(Value("string"))),
         **{name: Array2D((None, width), "float64") for name, width in wide.items()},
-        **dict.fromkeys(("intensity", "sure", "ratings"), List(Value("float64"))),
+        **dict.fromkeys(("intensity", "sure", "coded", "ratings"), List(Value("float64"))),
         **dict.fromkeys(("pillar", "talk", "behaviour"), List(Value("int64"))),
     }
     rows = [_row(ex, names, soft) for ex in examples]
@@ -132,6 +132,7 @@ def _row(ex: Example, names: Sequence[str], soft: float) -> dict[str, Any]:
         "markers": _has(said, marker_columns()),
         "strategies": _has(said, strategy_columns()),
         "sure": ex.sure.astype(np.float64),
+        "coded": ex.coded.astype(np.float64),
         "ratings": [session.ratings.get(name, np.nan) for name in RATINGS],
         **_by_cue(session, turns),
     }

@@ -61,6 +61,7 @@ class Example:
     roles: Any = field(repr=False)
     targets: Mapping[str, Array] = field(repr=False)
     sure: Array = field(repr=False)
+    coded: Array = field(repr=False)
 
     @property
     def is_real(self) -> bool:
@@ -104,12 +105,14 @@ def _read_example(session: LabelledSession, rules: MarkerRules) -> Example:
     targets = {
         label: np.array([label in found for found in carried], dtype=np.float64) for label in FITTED
     }
-    sure = [
-        all(session.labels[cue_id].sure for cue_id in turn.cue_ids if cue_id in session.labels)
+    own = [
+        [session.labels[cue_id] for cue_id in turn.cue_ids if cue_id in session.labels]
         for turn in read.turns
     ]
+    sure = np.array([all(label.sure for label in labels) for labels in own], dtype=bool)
+    coded = np.array([all(label.coded for label in labels) for labels in own], dtype=bool)
     roles = np.array([turn.role for turn in read.turns])
-    return Example(session, read, roles, targets, np.array(sure, dtype=bool))
+    return Example(session, read, roles, targets, sure, coded)
 
 
 def fold_of(examples: Sequence[Example], n_folds: int, seed: int) -> list[int]:
@@ -190,6 +193,7 @@ def _fit_own(
     x = np.concatenate([table.blocks[place][:, kept] for place in places])
     chosen = [examples[place] for place in places]
     trust = np.where(_joined(chosen, label, "sure"), 1.0, config.unsure_weight)
+    trust = trust * _joined(chosen, label, "coded")
     return _fit_logistic(chosen, x, label, names, config.own_variance, trust, config)
 
 
@@ -203,7 +207,7 @@ def _fit_context(
     names = tuple(chosen[0])
     x = as_matrix(chosen, names)
     # Every label counts fully here: this step sets the rate, which must be the labels' own.
-    trust = np.ones(len(x))
+    trust = _joined(examples, label, "coded").astype(np.float64)
     return _fit_logistic(examples, x, label, names, config.context_variance, trust, config)
 
 

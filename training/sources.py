@@ -4,11 +4,13 @@ An export is JSON lines, one session each:
 
     {"session_id": "s1", "group": "video or clinic", "client": "c1", "split": "train",
      "turns": [{"speaker": "A", "role": "client", "text": "…", "start_s": 1.0, "end_s": 2.5,
-                "markers": ["denial"], "intensity": 2, "pillar": "task", "sure": true}],
+                "markers": ["denial"], "intensity": 2, "pillar": "task", "sure": true,
+                "coded": true}],
      "ratings": {"withdrawal": 2, "confrontation": 1, "resolution": 1, "contribution": 1}}
 
 `session_id`, `turns` and each turn's `role` and `text` are needed, everything else may be left out.
-`markers` are ids of the codebook; `split` is train, dev or test, and a test session is never
+`markers` are ids of the codebook; a turn that nobody has said anything of is not `coded`, and is
+read as context that teaches nothing. `split` is train, dev or test, and a test session is never
 trained on.
 """
 
@@ -160,9 +162,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "intensity": (int,),
     "pillar": (str, type(None)),
     "sure": (bool,),
+    "coded": (bool,),
 }
 _OF_SESSION = ("session_id", "group", "client", "split", "turns", "ratings")
-_OF_TURN = ("speaker", "role", "text", "start_s", "end_s", "markers", "intensity", "pillar", "sure")
+_OF_TURN = (
+    *("speaker", "role", "text", "start_s", "end_s"),
+    *("markers", "intensity", "pillar", "sure", "coded"),
+)
 
 
 def _checked(record: Any, allowed: Sequence[str], needed: Sequence[str], where: str) -> Any:
@@ -192,6 +198,7 @@ def _export_session(record: Any, where: str) -> LabelledSession:
             turn.get("intensity", 0),
             _one_of(turn.get("pillar"), (None, *PILLARS), "pillar", at),
             turn.get("sure", True),
+            turn.get("coded", True),
         )
     return _session(record, cues, labels, _ratings(record.get("ratings", {}), where), where)
 

@@ -46,7 +46,7 @@ _STOPS = (".", "?", "!", "…", "—")
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
     """A header, utterance or tier with its continuation lines, and where it starts."""
 
     number: int
@@ -66,7 +66,7 @@ def read(source: Source) -> Reading:
     """
     physical = source.lines
     reading = Reading(n_found=sum(line.startswith(("*", "%")) for line in physical))
-    lines = list(_logical_lines(physical))
+    lines = list(logical_lines(physical))
     roles = _read_roles(lines)
     for line in lines:
         if line.text.startswith("*"):
@@ -78,21 +78,21 @@ def read(source: Source) -> Reading:
     return reading
 
 
-def _logical_lines(physical: list[str]) -> Iterator[_Line]:
+def logical_lines(physical: list[str]) -> Iterator[Line]:
     """Lines joined with the ones below them that start with white space."""
     start, parts = 0, [""]
     for place, line in enumerate(physical, start=1):
         if line[:1] in ("\t", " "):
             parts.append(line.strip())
         elif line[:1] in ("*", "%", "@"):
-            yield _Line(start, " ".join(parts))
+            yield Line(start, " ".join(parts))
             start, parts = place, [line]
         elif line.strip():
             raise MalformedTranscript("a line that begins with none of * % @ and tab", line=place)
-    yield _Line(start, " ".join(parts))
+    yield Line(start, " ".join(parts))
 
 
-def _read_roles(lines: list[_Line]) -> dict[str, Role]:
+def _read_roles(lines: list[Line]) -> dict[str, Role]:
     """Roles by speaker code; none for a code that is labelled as both.
 
     Investigator and Participant are roles in a study, not in a therapy, and label nothing.
@@ -104,7 +104,7 @@ def _read_roles(lines: list[_Line]) -> dict[str, Role]:
     return {code: next(iter(roles)) for code, roles in found.items() if len(roles) == 1}
 
 
-def _participants(lines: list[_Line]) -> Iterator[tuple[str, list[str]]]:
+def _participants(lines: list[Line]) -> Iterator[tuple[str, list[str]]]:
     """Each speaker code with the words of its name and role, in lower case."""
     for line in lines:
         header, _, value = line.text.partition(":")
@@ -118,14 +118,14 @@ def _participants(lines: list[_Line]) -> Iterator[tuple[str, list[str]]]:
                 yield fields[2], [fields[7].lower()]
 
 
-def _read_utterance(reading: Reading, line: _Line, roles: dict[str, Role]) -> None:
+def _read_utterance(reading: Reading, line: Line, roles: dict[str, Role]) -> None:
     match = _UTTERANCE.match(line.text)
     if match is None:
         raise MalformedTranscript("an utterance without a speaker code", line=line.number)
     code, said = match[1].strip(), match[2]
     where = f"line {line.number}"
     text = clean(said)
-    if not any(character.isalnum() for character in text):
+    if not is_speech(text):
         reading.drop(where, "no speech in the utterance")
         return
     times = [
@@ -136,6 +136,11 @@ def _read_utterance(reading: Reading, line: _Line, roles: dict[str, Role]) -> No
     span = reading.span(start, end, where)
     role = roles.get(code, Role.UNKNOWN)
     reading.add(Cue(str(reading.n_understood + 1), code or None, text, *span, role=role))
+
+
+def is_speech(text: str) -> bool:
+    """Whether a cleaned utterance says anything."""
+    return any(character.isalnum() for character in text)
 
 
 def clean(said: str) -> str:

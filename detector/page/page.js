@@ -5,6 +5,7 @@
   const moments = [...document.querySelectorAll(".moment")];
   const help = document.getElementById("help");
   const useKeys = document.getElementById("use-keys");
+  const isShown = (element) => !element.hidden;
   const placeOf = new Map(turns.map((turn, place) => [turn.id, place]));
   let current = null;
 
@@ -30,18 +31,21 @@
   function stepTurn(step) {
     const place = turnPlace();
     const inTranscript = here() && here().matches(".turn");
-    if (place === null) return go(turns[step > 0 ? 0 : turns.length - 1]);
-    return go(turns[inTranscript ? place + step : place]);
+    if (place === null) return go(step > 0 ? turns.find(isShown) : turns.findLast(isShown));
+    let next = inTranscript ? place + step : place;
+    while (turns[next] && !isShown(turns[next])) next += step;
+    return go(turns[next]);
   }
 
   function stepMoment(step) {
     const at = here();
-    if (at && at.matches(".moment")) return go(moments[moments.indexOf(at) + step]);
+    const own = moments.filter(isShown);
+    if (at && at.matches(".moment")) return go(own[own.indexOf(at) + step]);
     const place = turnPlace() ?? (step > 0 ? -1 : Infinity);
     const starts = (moment) => placeOf.get("turn-" + moment.dataset.turn);
     return go(step > 0
-      ? moments.find((moment) => starts(moment) > place)
-      : moments.findLast((moment) => starts(moment) <= place));
+      ? own.find((moment) => starts(moment) > place)
+      : own.findLast((moment) => starts(moment) <= place));
   }
 
   function leave() {
@@ -49,21 +53,25 @@
     current = null;
   }
 
-  const keys = {
-    j: () => stepTurn(1),
-    k: () => stepTurn(-1),
-    n: () => stepMoment(1),
-    p: () => stepMoment(-1),
-    "?": () => help.showModal(),
+  const acts = {
+    next_turn: () => stepTurn(1),
+    previous_turn: () => stepTurn(-1),
+    next_moment: () => stepMoment(1),
+    previous_moment: () => stepMoment(-1),
+    help: () => help.showModal(),
   };
+  const keys = { j: "next_turn", k: "previous_turn", n: "next_moment", p: "previous_moment", "?": "help" };
+  // The review page lets a person choose other keys.
+  const actionOf = (key) => (typeof keymap === "object" ? keymap.actionOf(key) : keys[key]);
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    if (event.target.closest("input:not([type=range]), textarea, select, [contenteditable]")) return;
     if (event.key === "Escape") return leave();
-    if (!useKeys.checked || !Object.hasOwn(keys, event.key)) return;
+    const action = actionOf(event.key);
+    if (!useKeys.checked || !Object.hasOwn(acts, action ?? "")) return;
     event.preventDefault();
-    keys[event.key]();
+    acts[action]();
   });
 
   // In a notebook's frame the page has no address of its own, so links are followed by hand.

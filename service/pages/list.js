@@ -14,7 +14,7 @@
       card.hidden = !wanted.every((word) => card.dataset.words.includes(word));
       if (!card.hidden) n += 1;
     }
-    found.textContent = n + (n === 1 ? " session" : " sessions");
+    found.textContent = say("found", { n });
   });
   find.addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.preventDefault();

@@ -4,7 +4,6 @@
   const steps = document.getElementById("steps");
   const said = document.getElementById("said");
   if (!steps) return;
-  const words = { queued: "Waiting for its turn.", running: "Being read.", done: "Ready." };
   const order = ["taken", "queued", "running", "done"];
 
   function show(status) {
@@ -13,7 +12,7 @@
       const place = order.indexOf(step.dataset.step);
       step.className = place < at || status === "done" ? "past" : place === at ? "now" : "";
     }
-    said.textContent = words[status] || "It has ended.";
+    said.textContent = say(order.includes(status) ? status : "over");
   }
 
   show(steps.dataset.status);

@@ -9,7 +9,6 @@
   const template = $("judge");
   const saved = $("saved");
   const notes = new Map();
-  const spoken = { agree: "Agreed", disagree: "Disagreed", unsure: "Unsure" };
   let lastTurn = null;
   let linking = null;
   let queue = Promise.resolve();
@@ -29,7 +28,7 @@
   }
 
   async function detail(answer) {
-    try { return (await answer.json()).detail; } catch { return "It did not go through."; }
+    try { return (await answer.json()).detail; } catch { return say("failed"); }
   }
 
   function take(told) {
@@ -46,30 +45,30 @@
 
   // One at a time, so that quick keys do not overtake each other.
   function change(method, place, body) {
-    tell("Saving …");
+    tell(say("saving"));
     queue = queue.then(async () => {
       try {
         const answer = await ask(method, place, body, state.version);
         if (answer.ok) {
           take(await answer.json());
-          return tell("Saved.");
+          return tell(say("saved"));
         }
-        if (answer.status === 401) return tell("You are signed out. Sign in again; this was not saved.", "bad");
+        if (answer.status === 401) return tell(say("signed_out"), "bad");
         if (answer.status === 412 && await catchUp()) {
-          return tell("Somebody else has changed this review meanwhile; this is how it stands now. Look, and say it again.", "bad");
+          return tell(say("overtaken"), "bad");
         }
         tell(await detail(answer), "bad");
         draw();
       } catch {
-        tell("Not saved: the service does not answer. Say it again in a moment.", "bad");
+        tell(say("unreachable"), "bad");
         draw();
       }
     });
     return queue;
   }
 
-  const say = (item, given) => change("PATCH", reviewAt, { report: state.report, given: { item, ...given } });
-  const undo = () => (state.can_undo ? change("POST", reviewAt + "/undo") : tell("There is nothing of yours to take back."));
+  const judge = (item, given) => change("PATCH", reviewAt, { report: state.report, given: { item, ...given } });
+  const undo = () => (state.can_undo ? change("POST", reviewAt + "/undo") : tell(say("nothing_to_undo")));
 
   // -- drawing -----------------------------------------------------------------------------
 
@@ -83,17 +82,19 @@
     if (panel.classList.contains("only-note")) {
       made.querySelectorAll("h4, .verdicts, .choices, [data-by]").forEach((one) => one.remove());
     }
+    for (const place of made.querySelectorAll("kbd[data-key]")) place.textContent = keymap.shown(place.dataset.key);
     made.querySelectorAll("[data-verdict]").forEach((button) => {
       button.addEventListener("click", () => verdict(item, button.dataset.verdict));
     });
     made.querySelectorAll("[data-remove]").forEach((button) => {
       button.hidden = !item.startsWith("turn-");
-      button.addEventListener("click", () => say(item, { remove: true }));
+      button.addEventListener("click", () => judge(item, { remove: true }));
     });
     made.querySelectorAll("select").forEach((choice) => {
+      for (const kind of ["focus", "pointerdown"]) choice.addEventListener(kind, () => offerRepairs(choice));
       choice.addEventListener("change", () => {
         const value = choice.value === "" ? null : "number" in choice.dataset ? Number(choice.value) : choice.value;
-        say(item, { [choice.dataset.field]: value });
+        judge(item, { [choice.dataset.field]: value });
       });
     });
     const note = made.querySelector("[data-note]");
@@ -103,13 +104,32 @@
     drawNotes(panel);
   }
 
+  // The turns that may mend are many: they come when the choice is used, one of them when it is shown.
+  function offerRepairs(choice) {
+    if (choice.dataset.field !== "repair" || choice.dataset.full) return;
+    choice.dataset.full = "yes";
+    const chosen = choice.value;
+    for (const one of choice.querySelectorAll("[data-alone]")) one.remove();
+    choice.append($("repairs").content.cloneNode(true));
+    choice.value = chosen;
+  }
+
+  function choose(choice, value) {
+    if (value !== "" && ![...choice.options].some((one) => one.value === value)) {
+      const own = $("repairs").content.querySelector('option[value="' + value + '"]');
+      if (own) choice.append(Object.assign(own.cloneNode(true), { value }));
+      if (own) choice.lastElementChild.dataset.alone = "yes";
+    }
+    choice.value = value;
+  }
+
   function draw() {
     drawAdded();
     for (const panel of panels()) drawPanel(panel, state.judgements[panel.dataset.item] || {});
     $("undo").disabled = !state.can_undo;
     const own = panels().filter((one) => one.dataset.item.startsWith("moment-"));
     const done = own.filter((one) => (state.judgements[one.dataset.item] || {}).verdict);
-    $("progress-of").textContent = own.length ? done.length + " of " + own.length + " moments looked at" : "";
+    $("progress-of").textContent = own.length ? say("looked", { n: own.length, done: done.length }) : "";
   }
 
   function drawPanel(panel, said) {
@@ -118,19 +138,15 @@
     }
     for (const choice of panel.querySelectorAll("select")) {
       const value = said[choice.dataset.field];
-      choice.value = value === null || value === undefined ? "" : String(value);
+      choose(choice, value === null || value === undefined ? "" : String(value));
       choice.classList.toggle("said", choice.value !== "");
     }
     const by = panel.querySelector("[data-by]");
     if (!by) return;
-    const who = said.by === state.me ? "you" : state.names[said.by] || "somebody";
-    by.textContent = said.at ? (spoken[said.verdict] || "Changed") + " by " + who + ", " + when(said.at) : "";
+    const who = said.by === state.me ? say("you") : state.names[said.by] || say("somebody");
+    by.textContent = said.at ? say(said.verdict || "changed", { who, when: say.when(said.at) }) : "";
     const card = panel.closest(".moment");
     if (card) card.dataset.said = said.verdict || "";
-  }
-
-  function when(at) {
-    return new Date(at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
   }
 
   function drawAdded() {
@@ -165,7 +181,7 @@
     const panel = document.createElement("section");
     panel.className = "judge";
     panel.dataset.item = item;
-    panel.setAttribute("aria-label", "Your reading of an added moment");
+    panel.setAttribute("aria-label", say("own_reading"));
     card.append(head, quote, panel);
     build(panel);
     return card;
@@ -186,7 +202,7 @@
       const line = document.createElement("p");
       line.dir = "auto";
       const who = document.createElement("b");
-      who.textContent = (state.names[one.by] || "Somebody") + ": ";
+      who.textContent = say("note_by", { who: state.names[one.by] || say("somebody") });
       line.append(who, one.text);
       panel.querySelector(".others").append(line);
     }
@@ -200,7 +216,7 @@
   const waiting = new Map();
 
   function noted(item, note) {
-    tell("Not saved yet …");
+    tell(say("note_waits"));
     clearTimeout((waiting.get(item) || {}).timer);
     waiting.set(item, { note, timer: setTimeout(() => flush(item), 800) });
   }
@@ -216,16 +232,14 @@
       try {
         const answer = await ask("PUT", base + "/comment", { item, text: one.note.value }, before.version);
         if (!answer.ok) {
-          const words = answer.status === 412
-            ? "This note was changed in another window: load the page again before you go on. Your words are still here."
-            : await detail(answer);
+          const words = answer.status === 412 ? say("note_overtaken") : await detail(answer);
           return tell(words, "bad");
         }
         notes.set(key, { version: (await answer.json()).version, text: one.note.value });
-        tell("Note saved.");
+        tell(say("note_saved"));
       } catch {
         noted(item, one.note);
-        tell("Note not saved: the service does not answer. It is tried again.", "bad");
+        tell(say("note_unreachable"), "bad");
       }
     });
   }
@@ -236,7 +250,7 @@
 
   function verdict(item, word) {
     const now = (state.judgements[item] || {}).verdict;
-    return say(item, { verdict: now === word ? null : word });
+    return judge(item, { verdict: now === word ? null : word });
   }
 
   // The panel of where the reader stands: a card, or a turn that is in one moment.
@@ -252,7 +266,7 @@
   function onPanel(act) {
     const panel = panelHere();
     if (panel) act(panel);
-    else tell("Go to a moment first: n is the next.");
+    else tell(say("go_to_moment", { key: keymap.shown("next_moment") }));
   }
 
   function turnHere() {
@@ -278,16 +292,16 @@
     const chosen = getSelection().anchorNode;
     const around = chosen && (chosen.parentElement || chosen).closest("#transcript .turn");
     const turn = (around && !getSelection().isCollapsed && around) || turnHere();
-    if (!turn) return tell("Go to a turn of the transcript first: j is the next.");
-    return say(turn.id, { verdict: "agree", ...(selection(turn) || {}) }).then(() => {
+    if (!turn) return tell(say("go_to_turn", { key: keymap.shown("next_turn") }));
+    return judge(turn.id, { verdict: "agree", ...(selection(turn) || {}) }).then(() => {
       const card = document.querySelector('[data-added="' + turn.id + '"]');
-      if (card) tell("Added. It stands under “Moments that you add”.");
+      if (card) tell(say("added"));
     });
   }
 
   function link(panel) {
     linking = { item: panel.dataset.item, from: panel.closest(".moment") };
-    tell("Go to the turn that mends it (j, k) and press Enter; Esc leaves it.");
+    tell(say("link", { next: keymap.shown("next_turn"), previous: keymap.shown("previous_turn") }));
     const turn = $("turn-" + linking.from.dataset.turn);
     if (turn) { turn.focus({ preventScroll: true }); turn.scrollIntoView({ block: "center" }); }
   }
@@ -295,43 +309,44 @@
   function linked(turn) {
     const { item, from } = linking;
     linking = null;
-    say(item, { repair: Number(turn.id.slice(5)) });
+    judge(item, { repair: Number(turn.id.slice(5)) });
     from.focus({ preventScroll: true });
     from.scrollIntoView({ block: "start" });
   }
 
-  const keys = {
-    a: () => onPanel((panel) => verdict(panel.dataset.item, "agree")),
-    x: () => onPanel((panel) => verdict(panel.dataset.item, "disagree")),
-    " ": () => onPanel((panel) => verdict(panel.dataset.item, "unsure")),
-    e: () => onPanel((panel) => panel.querySelector("select").focus()),
-    c: () => onPanel((panel) => panel.querySelector("[data-note]").focus()),
-    r: () => onPanel(link),
-    m: add,
-    u: undo,
+  const acts = {
+    agree: () => onPanel((panel) => verdict(panel.dataset.item, "agree")),
+    disagree: () => onPanel((panel) => verdict(panel.dataset.item, "disagree")),
+    unsure: () => onPanel((panel) => verdict(panel.dataset.item, "unsure")),
+    edit: () => onPanel((panel) => panel.querySelector("select").focus()),
+    note: () => onPanel((panel) => panel.querySelector("[data-note]").focus()),
+    repair: () => onPanel(link),
+    add,
+    undo,
   };
   for (const weight of "12345") {
-    keys[weight] = () => onPanel((panel) => say(panel.dataset.item, { intensity: Number(weight) }));
+    acts["weigh_" + weight] = () => onPanel((panel) => judge(panel.dataset.item, { intensity: Number(weight) }));
   }
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("help").open) return;
     const target = event.target;
     if (event.key === "Escape") {
-      if (linking) { linking = null; tell("No repair was linked."); }
+      if (linking) { linking = null; tell(say("not_linked")); }
       const field = target.closest("textarea, select");
       if (field && field.closest(".judge")) (field.closest(".moment") || field.closest(".judge")).focus();
       return;
     }
-    if (target.closest("input, textarea, select")) return;
+    if (target.closest("input:not([type=range]), textarea, select")) return;
     if (linking && event.key === "Enter" && target.matches("#transcript .turn")) {
       event.preventDefault();
       return linked(target);
     }
     if (event.key === " " && target.closest("button, a, summary")) return;
-    if (!$("use-keys").checked || !Object.hasOwn(keys, event.key)) return;
+    const action = keymap.actionOf(event.key);
+    if (!$("use-keys").checked || !Object.hasOwn(acts, action ?? "")) return;
     event.preventDefault();
-    keys[event.key]();
+    acts[action]();
   });
 
   document.addEventListener("focusin", turnHere);

@@ -4,7 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const csrf = document.querySelector("meta[name=csrf]").content;
   const known = JSON.parse($("known").textContent);
-  const roles = [["", "choose …"], ["therapist", "therapist"], ["client", "client"], ["other", "somebody else"]];
+  const roles = [["", say("choose")], ...["therapist", "client", "other"].map((one) => [one, say(one)])];
   let file = null;
   let looked = null;
 
@@ -19,7 +19,7 @@
       const told = await answer.json();
       return [told.detail, ...(told.errors || []).map((one) => one.message)];
     } catch {
-      return ["It did not go through (" + answer.status + ")."];
+      return [say("failed", { status: answer.status })];
     }
   }
 
@@ -33,7 +33,7 @@
     looked = null;
     $("speakers").hidden = true;
     if (!file) return;
-    $("file-said").textContent = "Looking at " + file.name + " …";
+    $("file-said").textContent = say("looking", { file: file.name });
     const answer = await fetch("/review/upload/look", {
       method: "POST",
       headers: {
@@ -49,8 +49,7 @@
       return;
     }
     looked = await answer.json();
-    const n = looked.n_turns;
-    $("file-said").textContent = file.name + ": " + n + (n === 1 ? " turn" : " turns") + ".";
+    $("file-said").textContent = say("turns", { n: looked.n_turns, file: file.name });
     ask();
   }
 
@@ -65,11 +64,10 @@
       const label = element("label", one.name, { htmlFor: choice.id });
       label.dir = "auto";
       row.append(label, choice);
-      row.append(element("p", "“" + one.first.join("” · “") + "”", { className: "hint quote-of", dir: "auto" }));
+      row.append(element("p", say("quoted", { words: one.first.join(say("between")) }), { className: "hint quote-of", dir: "auto" }));
       return row;
     }));
-    const told = { labelled: "As the file says. Please check.", inferred: "A guess from the talk. Please check: if it is swapped, the whole report is wrong." };
-    $("speakers-hint").textContent = told[looked.source] || "The file does not say who is the therapist. Please say it.";
+    $("speakers-hint").textContent = say(["labelled", "inferred"].includes(looked.source) ? looked.source : "unlabelled");
     $("speakers").hidden = looked.speakers.length === 0;
   }
 
@@ -94,8 +92,8 @@
     const kept = one && one.consent;
     $("standing").hidden = !kept;
     if (kept) {
-      const yes = Object.entries(kept.scopes).filter(([, said]) => said).map(([name]) => name.replace("_", " "));
-      $("standing-said").textContent = "The consent of " + kept.given_at.slice(0, 10) + " holds (" + yes.join(", ") + "): use it";
+      const yes = Object.entries(kept.scopes).filter(([, said]) => said).map(([name]) => say("scopes." + name));
+      $("standing-said").textContent = say("standing", { day: kept.given_at.slice(0, 10), scopes: yes.join(", ") });
     }
     $("new-consent").hidden = Boolean(kept && $("reuse").checked);
     if (one && one.number && !$("number").value) $("number").value = one.number;
@@ -125,16 +123,16 @@
   function lacking() {
     const lines = [];
     const isNew = !$("new-consent").hidden;
-    if (!file || !looked) lines.push("Choose a transcript that can be read.");
+    if (!file || !looked) lines.push(say("no_file"));
     const choices = [...document.querySelectorAll("#speaker-list select")];
-    if (choices.some((one) => !one.value)) lines.push("Say of each speaker who it is.");
-    if (!$("client").value.trim()) lines.push("Say which client.");
+    if (choices.some((one) => !one.value)) lines.push(say("no_role"));
+    if (!$("client").value.trim()) lines.push(say("no_client"));
     if (isNew && !($("analyse").checked && $("human_review").checked)) {
-      lines.push("Without the client's yes to both of the first questions nothing can be shown here.");
+      lines.push(say("no_consent"));
     }
-    if (isNew && !$("given_at").value) lines.push("Say when the consent was given.");
+    if (isNew && !$("given_at").value) lines.push(say("no_given_at"));
     if (isNew && !/^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$/.test($("jurisdiction").value.trim())) {
-      lines.push("Say where the client is, such as DE or US-CA.");
+      lines.push(say("no_jurisdiction"));
     }
     return lines;
   }
@@ -153,13 +151,13 @@
     form.append("file", file, file.name);
     form.append("session", JSON.stringify(about));
     $("send").disabled = true;
-    $("sending").textContent = "Sending …";
+    $("sending").textContent = say("sending");
     try {
       const answer = await fetch("/review/upload", { method: "POST", headers: { "X-CSRF-Token": csrf }, body: form });
       if (answer.ok) return location.assign((await answer.json()).place);
       problems(await refused(answer));
     } catch {
-      problems(["It did not go through: the service does not answer. Nothing was lost; try again."]);
+      problems([say("unreachable")]);
     }
     $("send").disabled = false;
     $("sending").textContent = "";

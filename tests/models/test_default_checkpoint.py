@@ -81,3 +81,16 @@ def test_it_scores_where_torch_cannot_be_imported(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "default"
+
+
+def test_automodel_loads_it_once_the_kind_is_registered() -> None:
+    """The manner of transformers, without our own classes in hand."""
+    from transformers import AutoModel
+
+    from models.network import RuptureModel, register
+
+    register()
+    model = AutoModel.from_pretrained(FOLDER)
+    assert type(model) is RuptureModel
+    assert tuple(model.config.labels) == load_checkpoint().spec.labels
+    assert not model.training

@@ -763,6 +763,16 @@ def desk(tmp_path: Path, ready_file: Path, rules_detector: Detector) -> Iterator
     made.front.close()
 
 
+@pytest.fixture(scope="module")
+def shared_desk(
+    tmp_path_factory: pytest.TempPathFactory, ready_file: Path, rules_detector: Detector
+) -> Iterator[Desk]:
+    """As `desk`, for a file's tests that each bring sessions of their own."""
+    made = _desk(tmp_path_factory.mktemp("desk") / "home", ready_file, rules_detector)
+    yield made
+    made.front.close()
+
+
 @pytest.fixture
 def make_desk(
     tmp_path: Path, ready_file: Path, rules_detector: Detector

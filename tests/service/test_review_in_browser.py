@@ -195,6 +195,28 @@ def test_from_signing_in_to_a_finished_review_with_the_keyboard_alone(
         assert weighed.input_value() == "4"
         assert page.locator('[data-item="moment-2"] textarea').input_value().startswith("To be")
         assert page.locator("#progress-of").inner_text() == "2 of 2 moments looked at"
+        _share_one(page)
+    assert site.desk.actions().count("page.quoted") == 1
+
+
+def _share_one(page: Any) -> None:
+    """From the session to one quote that leaves, by Tab, Space and Enter."""
+    page.locator("#share").focus()
+    press(page, "Enter")
+    page.wait_for_url(re.compile("/share$"))
+    page.locator(".where a").focus()
+    press(page, "Tab", "Space")
+    assert page.locator("input:checked").count() == 1
+    for _ in range(40):
+        press(page, "Tab")
+        if page.evaluate("document.activeElement.matches('main button')"):
+            break
+    press(page, "Enter")
+    page.wait_for_selector("form[action$='/leave']")
+    page.locator(".where a").last.focus()
+    press(page, "Tab", "Enter")
+    page.wait_for_selector(".as-text")
+    assert page.locator(".leaving blockquote").count() == 1
 
 
 def _fill_in(page: Any) -> None:
@@ -307,6 +329,73 @@ def test_keys_do_nothing_while_somebody_types(chromium: Any, site: Site) -> None
         assert page.locator('[data-item="moment-1"] textarea').input_value() == "axum"
 
 
+def test_a_key_of_ones_own_holds_and_one_that_is_taken_is_refused(
+    chromium: Any, site: Site
+) -> None:
+    path = brought(site, "ada")
+    with opened(chromium, site, "ada") as page:
+        page.goto(path)
+        press(page, "?")
+        page.locator(".own-keys summary").press("Enter")
+        page.locator('[data-action="agree"]').press("Enter")
+        press(page, "x")
+        told(page, re.compile("x is for “disagree” already"), "#own-keys-said")
+        press(page, "g")
+        told(page, "“agree” is at g now.", "#own-keys-said")
+        press(page, "Escape")
+        page.reload()
+        press(page, "n", "a", "g")
+        saved(page)
+        assert pressed(page, "moment-1") == "agree"
+        assert page.locator('[data-item="moment-1"] [data-key="agree"]').inner_text() == "g"
+        press(page, "?")
+        page.locator(".own-keys summary").press("Enter")
+        page.locator("#reset-keys").press("Enter")
+        press(page, "Escape", "a")
+        page.wait_for_selector(
+            '.judge[data-item="moment-1"] [data-verdict="agree"][aria-pressed="false"]'
+        )
+
+
+# -- a part of the session ---------------------------------------------------------------------
+
+
+def shown(page: Any, what: str) -> int:
+    """How many of these the page shows."""
+    return int(page.locator(f"{what}:not([hidden])").count())
+
+
+def test_a_part_of_the_session_is_chosen_by_dragging_or_by_keys_and_left_by_escape(
+    chromium: Any, site: Site
+) -> None:
+    path = brought(site, "ada")
+    with opened(chromium, site, "ada") as page:
+        page.goto(path)
+        n_turns, n_moments = shown(page, "#transcript .turn"), shown(page, "#moments .moment")
+        assert n_moments > 1
+        box = page.locator(".strip .bars").bounding_box()
+        y = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 1, y)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.2, y, steps=4)
+        page.mouse.up()
+        told(page, re.compile(r"^0:\d\d to .* turns\. Esc shows all\.$"), "#brush-said")
+        assert 0 < shown(page, "#transcript .turn") < n_turns / 2
+        assert shown(page, "#moments .moment") < n_moments
+        assert page.url.endswith(path)  # a drag follows no link
+        press(page, "Escape")
+        told(page, "The whole session is shown.", "#brush-said")
+        assert shown(page, "#transcript .turn") == n_turns
+        page.locator("#brush-from").focus()
+        press(page, "End", "ArrowLeft")
+        told(page, re.compile(", 2 turns\\. Esc"), "#brush-said")
+        assert page.locator("#brush-from").get_attribute("aria-valuetext")
+        page.keyboard.press("Shift+Tab")
+        press(page, "k", "k", "k")
+        assert page.evaluate("document.activeElement.hidden") is False
+        assert shown(page, "#transcript .turn") == 2
+
+
 # -- two at once -------------------------------------------------------------------------------
 
 
@@ -389,7 +478,16 @@ def test_every_page_fits_every_width_and_axe_finds_nothing(
         page.goto(path)
         client = page.locator(".where a").nth(1).get_attribute("href")
         places = [path, "/review", client, "/review/week", "/review/upload", "/review/help"]
-        _examine(page, [*places, "/review/sessions/ses_0"], axe_source)
+        places += ["/review/sessions/ses_0", "/nothing", f"{path}/share"]
+        _examine(page, places, axe_source)
+        page.locator("input[type=checkbox]").first.check()
+        for _ in ("what will leave", "what leaves"):
+            page.locator("main button.main").click()
+            _look_at(page, "shared", axe_source)
+        page.goto(path)
+        press(page, "?")
+        page.locator(".own-keys summary").press("Enter")
+        _look_at(page, "keys", axe_source)
     with opened(chromium, site, "root", **look) as page:
         _examine(page, ["/review/people"], axe_source)
     with opened(chromium, site, **look) as page:
@@ -399,13 +497,17 @@ def test_every_page_fits_every_width_and_axe_finds_nothing(
 def _examine(page: Any, places: list[str], axe_source: str) -> None:
     for place in places:
         page.goto(place)
-        page.evaluate(axe_source)
-        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-        at = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found]
-        assert (place, at) == (place, [])
-        for viewport in (_PHONE, _DESK, _WIDE):
-            page.set_viewport_size(viewport)
-            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], place
+        _look_at(page, place, axe_source)
+
+
+def _look_at(page: Any, place: str, axe_source: str) -> None:
+    page.evaluate(axe_source)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    at = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found]
+    assert (place, at) == (place, [])
+    for viewport in (_PHONE, _DESK, _WIDE):
+        page.set_viewport_size(viewport)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], place
 
 
 def test_print_shows_the_session_without_controls(chromium: Any, site: Site) -> None:
@@ -420,3 +522,8 @@ def test_print_shows_the_session_without_controls(chromium: Any, site: Site) -> 
             ".filter(e => e.getClientRects().length).map(e => e.textContent.trim())"
         )
         assert [re.sub(r"\s+", " ", one) for one in shown] == ["Agree a"]
+        # Nothing that was said leaves with a print: see “Share quotes”.
+        said = page.locator("#transcript .said").all_text_contents()
+        printed = page.evaluate("document.body.innerText")
+        assert [one for one in said if len(one) > 20 and one in printed] == []
+        assert page.locator("#moments blockquote").first.is_hidden()

@@ -1,5 +1,6 @@
 """The review page without a browser: who sees what, what is on record, what stays text."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,10 @@ def ways(desk: Any, session_id: str, client: str) -> list[tuple[str, str, Any]]:
         ("PATCH", f"{place}/review/{report}", said),
         ("POST", f"{place}/review/{report}/undo", {}),
         ("PUT", f"{place}/comment", {"item": "moment-1", "text": "x"}),
+        ("GET", f"{place}/share", None),
+        ("POST", f"{place}/share", None),
+        ("POST", f"{place}/share/leave", None),
+        ("POST", f"{place}/blind", {}),
         ("GET", f"/review/clients/{client_id}", None),
         ("POST", f"/review/clients/{client_id}/supervision", None),
     ]
@@ -106,7 +111,8 @@ def test_every_route_with_an_id_is_among_the_ways(desk: Any) -> None:
     known = ways(desk, session_id, "ref-1")
     routes = [one for router in PAGES for one in router.routes if "{" in one.path]
     for route in routes:
-        if route.path != "/review/static/{name}":
+        is_coding = route.path.startswith("/review/coding/")  # see test_coding_pages
+        if route.path != "/review/static/{name}" and not is_coding:
             fits = [path for method, path, _ in known if method in route.methods]
             assert any(route.path_regex.fullmatch(path) for path in fits), route.path
 
@@ -342,6 +348,43 @@ def test_reviews_and_notes_open_on_both_databases(either_clinic: Any) -> None:
     assert [one.text for one in reviews.comments(actor, session_id)] == ["of mine"]
 
 
+# -- quotes that leave -------------------------------------------------------------------------
+
+
+def share(desk: Any, browser: Any, session_id: str, *turns: str, step: str = "") -> Any:
+    form = {"csrf": desk.csrf(browser), **dict.fromkeys(turns, "on")}
+    return browser.post(f"/review/sessions/{session_id}/share{step}", data=form)
+
+
+def test_quotes_leave_one_by_one_after_they_were_seen_and_it_is_on_record(desk: Any) -> None:
+    browser, session_id = mine(desk, "ada")
+    offered = browser.get(f"/review/sessions/{session_id}/share").text
+    assert "checked" not in offered
+    names = re.findall(r'name="(turn-\d+)"', offered)
+    said = dict(
+        re.findall(r'name="(turn-\d+)">.*?<span dir="auto">(.*?)</span>', offered, re.DOTALL)
+    )
+    seen = share(desk, browser, session_id, names[0]).text
+    assert "page.quoted" not in desk.actions()
+    left = share(desk, browser, session_id, names[0], step="/leave").text
+    for page in (seen, left):
+        assert said[names[0]] in page
+        assert not [one for one in names[1:] if said[one] in page]
+        assert "ref-1" not in page
+        assert "Rivera" not in page
+    [noted] = [one for one in desk.trail() if one.action == "page.quoted"]
+    assert (noted.target_id, noted.actor_id) == (session_id, desk.ids["ada"])
+    assert noted.details["n_quotes"] == 1
+
+
+def test_nothing_leaves_where_nothing_or_something_else_is_chosen(desk: Any) -> None:
+    browser, session_id = mine(desk, "ada")
+    assert "nothing leaves" in share(desk, browser, session_id, step="/leave").text
+    refused = share(desk, browser, session_id, "turn-0", "turn-99999", step="/leave")
+    assert refused.status_code == 422
+    assert "page.quoted" not in desk.actions()
+
+
 # -- filters -----------------------------------------------------------------------------------
 
 
@@ -399,3 +442,18 @@ def test_markup_in_names_words_and_notes_stays_text(desk: Any) -> None:
         assert "img" not in seen.tags, path
         assert not [name for name in seen.attributes if name.startswith("on")], path
     assert "onerror" in browser.get(paths[1]).text
+
+
+# -- the front door ----------------------------------------------------------------------------
+
+
+def test_a_browser_is_led_to_the_pages_and_sees_no_problem_document(desk: Any) -> None:
+    browser = desk.browser()
+    front = browser.get("/")
+    assert (front.status_code, front.headers["location"]) == (303, "/review")
+    for path in ("/nothing", "/review/nothing", "/v1/nothing"):
+        answer = browser.get(path)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"].startswith("text/html"), path
+        assert "There is no such page" in answer.text
+    assert browser.get("/", headers=JSON).json()["code"] == "no_such_route"

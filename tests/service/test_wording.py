@@ -1,6 +1,11 @@
 """The review page's words stand apart from its templates, all of them, and each is used."""
 
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
 import pytest
+from jinja2 import Environment, nodes
 
 from service import wording as words
 from service.settings import Settings
@@ -69,3 +74,131 @@ def test_every_language_has_the_places_that_english_has(language: str) -> None:
         other = english if isinstance(english, str) else english["other"]
         for text in texts:
             assert set(words.places(text)) - {"n"} == set(words.places(other)) - {"n"}, key
+
+
+# -- the templates -----------------------------------------------------------------------------
+
+PAGES = Path(words.__file__).parent / "pages"
+TEMPLATES = sorted(PAGES.glob("*.html.j2"))
+CODE = sorted(PAGES.parent.glob("*.py"))
+SPOKEN_ATTRIBUTES = ("aria-label", "alt", "placeholder", "title")
+
+Asked = tuple[str, bool, frozenset[str] | None]
+"""A key or what it starts with, whether it is whole, and the values it is told; None: unknown."""
+
+
+def said_in(template: Path) -> list[Asked]:
+    """What a template says, by key."""
+    tree = Environment(autoescape=True).parse(template.read_text("utf-8"))
+    found: list[Asked] = []
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name in ("say", "listed"):
+            key, whole = _key(call.args[0])
+            told = frozenset(one.key for one in call.kwargs)
+            found.append((key, whole and call.node.name == "say", told))
+    return found
+
+
+def _key(node: nodes.Expr) -> tuple[str, bool]:
+    if isinstance(node, nodes.Const):
+        return node.value, True
+    assert isinstance(node, nodes.Concat), "a key is written out, or its start is"
+    assert isinstance(node.nodes[0], nodes.Const)
+    return node.nodes[0].value, False
+
+
+def said_by_code() -> list[Asked]:
+    """What Python says: `say(request, "key")`, also with a start that is written out."""
+    pattern = re.compile(r'\bsay\(\s*request,\s*f?"([a-z_.]+)(\{)?')
+    asked = [one for path in CODE for one in pattern.findall(path.read_text("utf-8"))]
+    found: list[Asked] = [(key, not start, None) for key, start in asked]
+    chosen = re.compile(r'\bsay\(request, "([a-z_.]+)" if \w+ else "([a-z_.]+)"')
+    for path in CODE:
+        for both in chosen.findall(path.read_text("utf-8")):
+            found += [(key, True, None) for key in both]
+    return found
+
+
+def scripts_of(template: Path) -> list[str]:
+    """What the scripts of a template's page are, without the one that says."""
+    names = re.findall(r"asset\('(\w+\.js)'\)", template.read_text("utf-8"))
+    own = [PAGES / name for name in names if name != "words.js"]
+    return [path.read_text("utf-8") for path in own if path.is_file()]
+
+
+class Literal(HTMLParser):
+    """Words that stand in a template themselves, between tags or in what is read out."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        bare = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.S)
+        self.feed(bare)
+
+    def handle_data(self, data: str) -> None:
+        self.found += re.findall(r"[^\W\d_]+", data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in SPOKEN_ATTRIBUTES:
+                self.found += re.findall(r"[^\W\d_]+", value or "")
+
+
+def strings_of(template: Path) -> list[str]:
+    """Sentences that a template's expressions hold as strings."""
+    tree = Environment(autoescape=True).parse(template.read_text("utf-8"))
+    texts = [one.value for one in tree.find_all(nodes.Const) if isinstance(one.value, str)]
+    return [text for text in texts if re.search(r"[a-z] [a-z]|^[A-Z][a-z]+ ", text)]
+
+
+NO_WORDS = {"rupture account"}
+"""A command is the same in every language."""
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda one: one.name)
+def test_no_word_stands_in_a_template_itself(template: Path) -> None:
+    assert Literal(template.read_text("utf-8")).found == []
+    assert [one for one in strings_of(template) if one not in NO_WORDS] == []
+
+
+def test_every_text_is_said_somewhere_and_all_that_is_said_is_there() -> None:
+    entries = wording(FIRST).entries
+    used: set[str] = set()
+    for key, is_whole, told in [
+        *(one for template in TEMPLATES for one in said_in(template)),
+        *said_by_code(),
+    ]:
+        keys = [key] if is_whole else [one for one in entries if one.startswith(key)]
+        assert keys, key
+        used.update(keys)
+        for one in keys:
+            assert one in entries, one
+            texts = entries[one] if isinstance(entries[one], dict) else {"": entries[one]}
+            assert isinstance(texts, dict)
+            wanted = {place for text in texts.values() for place in words.places(text)}
+            assert told is None or wanted | {"n"} == told | {"n"}, one
+    for template in TEMPLATES:
+        page = template.name.removesuffix(".html.j2")
+        source = "\n".join(scripts_of(template))
+        for key in entries:
+            start = f"{page}.{words.SCRIPT}."
+            # A script may choose among keys that it has as words: so a word of it is enough.
+            if key.startswith(start) and re.search(rf'"{key.split(".")[2]}\.?"', source):
+                used.add(key)
+    assert sorted(entries.keys() - used) == []
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda one: one.name)
+def test_every_word_of_a_script_comes_with_its_page(template: Path) -> None:
+    own = wording(FIRST).of_script(template.name.removesuffix(".html.j2"))["texts"]
+    for source in scripts_of(template):
+        for key in re.findall(r'\bsay\("(\w+)"', source):
+            assert key in own, key
+        literals = re.findall(r'"((?:[^"\\\n]|\\.)*)"|`([^`]*)`', source)
+        spoken = [one for pair in literals for one in pair if is_sentence(one)]
+        assert spoken == []
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a script's string is for people: a capital and more words, or an end of one."""
+    return bool(re.search(r"^[A-Z][a-z’']+[ .…:]|[a-z] ?…$|^[a-z]+ [a-z]+( [a-z]+)*\\.?$", text))

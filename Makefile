@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 OUT    := out
 STUDIO := .venv-label-studio
 
-.PHONY: run serve test lint check system bench chaos soak label-studio figures checkpoint clean
+.PHONY: run serve test lint check system docs bench chaos soak label-studio figures checkpoint clean
 
 run: $(VENV)/.base
 	@mkdir -p $(OUT)
@@ -46,6 +46,12 @@ system:
 		&& { [ -z "$$slim" ] || apt-get install -y -qq --no-install-recommends $$slim >/dev/null; } \
 		|| echo "did not install:$$needed$$slim; the tests that need them will be skipped"; \
 	else echo "Install$$needed$$slim (Debian: apt-get install) for the tests that need them; the rest runs."; fi
+
+# The documentation as a site that fetches nothing; a warning fails. Search needs a server:
+# `.venv/bin/python -m http.server --directory out/site --bind 127.0.0.1`.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir $(OUT)/site
+	@echo "The site: $(OUT)/site/index.html"
 
 # Speed, memory, cold start and load on this machine; nothing asserts a time. With RUPTURE_BASE, the
 # base encoder's folder, beside the usual way of using the same encoder.

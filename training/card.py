@@ -263,7 +263,7 @@ def _ingredients(record: Mapping[str, Any], config: Mapping[str, Any]) -> Sectio
     ]
     if encoder:
         trained.append(
-            f"Base encoder: {Path(str(encoder.get('base', 'unknown'))).name}. Seed "
+            f"{_origin(encoder)}. Seed "
             f"{config.get('seed')}; {schedule.get('pretrain_epochs')} passes over invented "
             f"sessions, {schedule.get('epochs')} over real ones."
         )
@@ -276,13 +276,9 @@ def _ingredients(record: Mapping[str, Any], config: Mapping[str, Any]) -> Sectio
                 "Data",
                 "Data",
                 (
-                    f"{how['n_sessions']} sessions of AnnoMI: demonstrations of motivational "
-                    "interviewing, good and bad, from public videos, in English. And "
-                    f"{how.get('n_invented', 0)} invented sessions, which only training sees.",
-                    "Who set the labels: a large language model, twice, following our codebook "
-                    "(after the Rupture Resolution Rating System), and a third pass where the two "
-                    "differed. No clinician has checked them. A figure below says how well the "
-                    "detector finds those labels, not how well it finds ruptures.",
+                    f"{_measured_on(how)} And {how.get('n_invented', 0)} invented sessions, which "
+                    "only training sees.",
+                    _whose_labels(record),
                 ),
             ),
             Section(
@@ -295,6 +291,33 @@ def _ingredients(record: Mapping[str, Any], config: Mapping[str, Any]) -> Sectio
                 ),
             ),
         ),
+    )
+
+
+def _origin(encoder: Mapping[str, Any]) -> str:
+    """What the network began with, without a folder of somebody's machine."""
+    if encoder.get("start"):
+        return f"Goes on from the checkpoint {Path(str(encoder['start'])).name}"
+    return f"Base encoder: {Path(str(encoder.get('base', 'unknown'))).name}"
+
+
+def _measured_on(how: Mapping[str, Any]) -> str:
+    if how.get("is_own"):
+        return f"{how['measured_on']}. Whoever published this checkpoint knows what they are."
+    return (
+        f"{how['n_sessions']} sessions of AnnoMI: demonstrations of motivational interviewing, "
+        "good and bad, from public videos, in English."
+    )
+
+
+def _whose_labels(record: Mapping[str, Any]) -> str:
+    finds = "A figure below says how well the detector finds those labels, not how well it finds "
+    if record["how"].get("is_own"):
+        return f"Who set the labels: {record['labels_from']}. {finds}ruptures."
+    return (
+        "Who set the labels: a large language model, twice, following our codebook (after the "
+        "Rupture Resolution Rating System), and a third pass where the two differed. No clinician "
+        f"has checked them. {finds}ruptures."
     )
 
 

@@ -29,6 +29,9 @@ class EncoderConfig:
 
     Args:
         base: folder, or name on the hub, of a Hugging Face encoder with `tokenizer.json`.
+        start: a published checkpoint to go on from, its name or folder: encoder, session networks
+            and heads. Then `base`, `max_tokens`, `context_tokens`, `layers` and `[network]` say
+            nothing: the checkpoint's own hold. Empty: fresh session networks over `base`.
         max_tokens: most tokens of a turn, see models.spec.
         context_tokens: of the turn before, see models.spec.
         layers: how many of its lowest layers are kept; 0 keeps all. Fewer serve faster.
@@ -43,6 +46,7 @@ class EncoderConfig:
     """
 
     base: str = "sentence-transformers/all-MiniLM-L6-v2"
+    start: str = ""
     max_tokens: int = 112
     context_tokens: int = 0
     layers: int = 0

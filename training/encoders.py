@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.codebook import load_codebook
+from detector.network import check
 from models.encoding import EncodedSession, read_tokenizer
+from models.errors import ModelError
+from models.registry import load_checkpoint
 from models.spec import ModelSpec
 from training.config import ConfigError, TrainConfig
 
@@ -66,6 +70,48 @@ def load_base(name: str, config: TrainConfig, *, allow_download: bool = False) -
     _check_length(model, config)
     _shorten(model, config.encoder.layers)
     return Base(model, content, *marks, sha256=_hash(model, loaded["missing_keys"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A published checkpoint that training goes on from: its folder, whole, and its contract."""
+
+    folder: Path
+    spec: ModelSpec = field(repr=False)
+
+    def model(self) -> "RuptureModel":
+        """The whole network as it was published, in fp32."""
+        from models.network import RuptureModel
+
+        found: RuptureModel = RuptureModel.from_pretrained(self.folder, local_files_only=True)
+        return found
+
+    def base(self) -> Base:
+        """Its encoder with its tokenizer."""
+        weights = (self.folder / "model.safetensors").read_bytes()
+        return Base(
+            self.model().encoder.base,
+            (self.folder / "tokenizer.json").read_bytes(),
+            self.spec.cls_id,
+            self.spec.sep_id,
+            self.spec.pad_id,
+            sha256=hashlib.sha256(weights).hexdigest(),
+        )
+
+
+def open_start(name: str) -> Start:
+    """The checkpoint of this name or folder, every file checked.
+
+    Raises: ConfigError: there is none, it is broken, of another codebook, or without weights.
+    """
+    try:
+        found = load_checkpoint(name)
+        check(found.spec, load_codebook())
+    except ModelError as error:
+        raise ConfigError("encoder.start", f"{error}; `rupture models list` shows them") from None
+    if not (found.folder / "model.safetensors").is_file():
+        raise ConfigError("encoder.start", f"{found.name} has no weights to train: take another")
+    return Start(found.folder, found.spec)
 
 
 def _shorten(model: "nn.Module", n_layers: int) -> None:

@@ -4,7 +4,9 @@ Everything is measured in one run, by 5-fold cross-validation over all labelled 
 sessions of one video together; the dev split's figures are those same predictions. The labels
 come from a language model under our codebook, adjudicated, not from clinicians. The patterns were
 written with the train split in sight, so the figures over all sessions flatter the rules; dev
-does not. Without `--run` the rules-and-timing scorer stands alone beside the floors.
+does not. Without `--run` the rules-and-timing scorer stands alone beside the floors. A run that
+learned from files of one's own is measured on those sessions, and can be compared with a published
+checkpoint there (`--checkpoint`).
 """
 
 import json
@@ -17,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from detector.markers import MarkerRules
+from training.config import read_config
 from training.corpus import TrainingDataError, load_annomi, load_synthetic, told
 from training.evaluation import Question, Scorer, evaluate
 from training.evaluation_page import as_html
@@ -32,11 +35,21 @@ from training.folds import (
 )
 from training.fuse import cross_fuse, readings
 from training.predictions import FOLD_SEED, N_FOLDS, RunPredictions, read_predictions
+from training.published import score_published
 from training.rules import Example, FitConfig, fit_rules, read_examples
+from training.sources import DataConfig, load_sessions
 from training.subgroups import session_facts, subgroups
 
 SEED = FOLD_SEED
-__all__ = ["N_FOLDS", "SEED", "Sessions", "all_scorers", "command", "questions"]
+__all__ = [
+    "N_FOLDS",
+    "SEED",
+    "Sessions",
+    "all_scorers",
+    "command",
+    "questions",
+    "read_sessions",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,7 @@ def all_scorers(
     *,
     plain: RunPredictions | None = None,
     base: str | None = None,
+    checkpoint: str | None = None,
 ) -> Iterator[Scorer]:
     """Every scorer with its cross-validated predictions, from the plainest to the whole.
 
@@ -67,8 +81,11 @@ def all_scorers(
         plain: a run without context and features, the usual fine-tuned turn classifier.
         base: the encoder for the floor of frozen vectors, a folder or a name that is on this
             machine; None leaves the floor out.
+        checkpoint: a published one to compare with.
     """
     real = sessions.real
+    if checkpoint is not None:
+        yield score_published(checkpoint, real)
     yield from _floors(real, base)
     if plain is not None:
         yield Scorer(
@@ -163,7 +180,7 @@ def questions(scorers: Sequence[Scorer]) -> list[Question]:
     wholes = [i for i in ids if i.startswith("fused")]
     networks = [i for i in ids if i.startswith("network")]
     asked = [
-        *(Question(whole, part) for whole in wholes for part in (*networks, "rules")),
+        *(Question(whole, part) for whole in wholes for part in (*networks, "rules", "published")),
         *(
             Question(network, rival)
             for network in networks
@@ -193,21 +210,23 @@ def command(
         typer.Option(envvar="RUPTURE_BASE", help="The base encoder; default: the run's."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the Markdown report here.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Published checkpoint to compare with, on own sessions.")
+    ] = None,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="Write every figure here.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page with plots here.")] = None,
 ) -> None:
     """Average precision, AUROC and calibration of every scorer beside the floors."""
-    rules = MarkerRules()
-    real = read_examples(load_annomi(), rules)
+    real, invented = read_sessions(run[0] if run else None)
     runs = [read_predictions(folder, real) for folder in run or ()]
     other = read_predictions(plain, real) if plain is not None else None
     for path in (out, json_out, html):
         if path is not None and not path.parent.is_dir():
             raise TrainingDataError(f"{path}: no such folder")
-    sessions = Sessions(real, read_examples(load_synthetic(), rules))
-    record = _measure(sessions, runs, other, base or _base_of(run or ()))
+    sessions = Sessions(real, invented)
+    record = _measure(sessions, runs, other, base or _base_of(run or ()), checkpoint)
     text = as_markdown(record)
     if out is None and html is None and json_out is None:
         typer.echo(text)
@@ -216,12 +235,36 @@ def command(
             path.write_text(content, encoding="utf-8")
 
 
+def read_sessions(run: Path | None) -> tuple[list[Example], list[Example]]:
+    """Real and invented sessions to measure on: AnnoMI's, or those that a run learned from.
+
+    Raises: TrainingDataError: the run's configuration or a file it names cannot be used.
+    """
+    rules, data = MarkerRules(), _own_data(run)
+    if data is None:
+        return read_examples(load_annomi(), rules), read_examples(load_synthetic(), rules)
+    examples = read_examples(load_sessions(data), rules)
+    return [ex for ex in examples if ex.is_real], [ex for ex in examples if not ex.is_real]
+
+
+def _own_data(run: Path | None) -> DataConfig | None:
+    """What a run learned from, where files of one's own were among it."""
+    if run is None or not (run / "config.toml").is_file():
+        return None
+    data = read_config(run / "config.toml").data
+    return data if data.exports or data.label_studio else None
+
+
 def _base_of(folders: Sequence[Path]) -> str | None:
-    """The encoder that the first run started from, as its `config.toml` names it."""
+    """The encoder that the first run started from, as its `config.toml` names it.
+
+    None where it went on from a checkpoint: that is no untouched encoder.
+    """
     for folder in folders[:1]:
         try:
             config = tomllib.loads((folder / "config.toml").read_text("utf-8"))
-            return str(config["encoder"]["base"])
+            encoder = config["encoder"]
+            return None if encoder.get("start") else str(encoder["base"])
         except (OSError, ValueError, KeyError) as error:
             raise TrainingDataError(
                 f"{folder / 'config.toml'}: it names no base encoder; name one by --base"
@@ -234,10 +277,11 @@ def _measure(
     runs: Sequence[RunPredictions],
     plain: RunPredictions | None,
     base: str | None,
+    checkpoint: str | None,
 ) -> dict[str, Any]:
     """The record, with a line on standard error for each scorer that is done."""
     scorers = []
-    for scorer in all_scorers(sessions, runs, plain=plain, base=base):
+    for scorer in all_scorers(sessions, runs, plain=plain, base=base, checkpoint=checkpoint):
         typer.echo(f"predicted: {scorer.name}", err=True)
         scorers.append(scorer)
     typer.echo("measuring, with intervals", err=True)
@@ -251,7 +295,8 @@ def _measure(
         "runs": [{"name": one.name, **one.about} for one in runs],
         "left_out": left_out,
     }
-    groups = subgroups(sessions.real, session_facts())
+    has_annomi = any(ex.session.source == "annomi" for ex in sessions.real)
+    groups = subgroups(sessions.real, session_facts() if has_annomi else {})
     return evaluate(sessions.real, scorers, groups, questions(scorers), how)
 
 

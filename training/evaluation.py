@@ -7,7 +7,7 @@ interval by bootstrap over sessions; null where it is not defined.
 
     schema, labels_from
     how         what was measured on: n_sessions, n_invented, n_folds, fold_seed, n_resamples,
-                python, runs [{name, seed, n_folds, fold_seed, config_sha256,
+                python, measured_on, is_own, runs [{name, seed, n_folds, fold_seed, config_sha256,
                 predictions_sha256}], left_out [what was not asked for]
     scorers     [{id, name, claim}] in the order of the tables; `claim` says what it is
     turns       {scorer: {label: {n, n_true, average_precision F, auroc F, balanced_accuracy F,
@@ -50,9 +50,12 @@ from training.weights import duration_s
 
 SCHEMA = "rupture-evaluation/1"
 LABELS_FROM = "a language model under our codebook, adjudicated; not clinicians"
+OWN_LABELS_FROM = "the coders of the files that were given"
 
 WINDOWS_S = (60.0, 300.0)
 """Lengths of a segment: published models read one minute, coders of the 3RS five."""
+
+_NOT_DEFINED = Figure(float("nan"), float("nan"), float("nan"))
 
 BANDS: tuple[tuple[int, int | None], ...] = ((0, 0), (1, 2), (3, 5), (6, 10), (11, None))
 """Ruptures in a session, least and most: does the scorer find the few of a calm session, and how
@@ -121,11 +124,12 @@ def evaluate(
         how: what was measured on, added to what is known here.
     """
     folds = fold_places(examples)
+    is_own = any(ex.session.source != "annomi" for ex in examples)
     on_dev = [place for place, ex in enumerate(examples) if ex.session.split == "dev"]
     whole = [scorer for scorer in scorers if scorer.ratings is not None]
     return {
         "schema": SCHEMA,
-        "labels_from": LABELS_FROM,
+        "labels_from": labels_from(examples),
         "how": {
             "n_sessions": len(examples),
             "n_dev_sessions": len(on_dev),
@@ -133,6 +137,8 @@ def evaluate(
             "fold_seed": FOLD_SEED,
             "n_resamples": N_RESAMPLES,
             "python": platform.python_version(),
+            "measured_on": measured_on(examples),
+            "is_own": is_own,
             **how,
         },
         "scorers": [{"id": s.id, "name": s.name, "claim": s.claim} for s in scorers],
@@ -146,6 +152,22 @@ def evaluate(
         "moments": {s.id: _moments(examples, s, folds) for s in whole},
         "differences": _differences(examples, scorers, questions),
     }
+
+
+def labels_from(examples: Sequence[Example]) -> str:
+    """Who set the labels of these sessions."""
+    sources = {ex.session.source for ex in examples}
+    said = [LABELS_FROM] if "annomi" in sources else []
+    return "; and ".join([*said, *([OWN_LABELS_FROM] if sources - {"annomi"} else [])])
+
+
+def measured_on(examples: Sequence[Example]) -> str:
+    """How many sessions of which kind."""
+    n_annomi = sum(ex.session.source == "annomi" for ex in examples)
+    n_own = len(examples) - n_annomi
+    annomi = f"{n_annomi} AnnoMI sessions (demonstrations of motivational interviewing)"
+    own = f"{n_own} sessions of one's own (given as files)"
+    return " and ".join([*([annomi] if n_annomi else []), *([own] if n_own else [])])
 
 
 def plain(figure: Figure | Difference) -> dict[str, float | None]:
@@ -209,7 +231,10 @@ def _ratings(examples: Sequence[Example], ratings: Sequence[Mapping[str, float]]
     table = {}
     for name in RATINGS:
         found = pairs.rating_pairs(examples, ratings, name)
-        figures = {key: plain(bootstrap(found, metric)) for key, metric in AGREEMENT.items()}
+        figures = {
+            key: plain(bootstrap(found, metric) if found else _NOT_DEFINED)
+            for key, metric in AGREEMENT.items()
+        }
         table[name] = {"n": len(found), **figures}
     return table
 
@@ -278,7 +303,7 @@ def _found(
 ) -> dict[str, Any]:
     """Turns flagged of turns labelled, and how well a session's own turns are told apart."""
     if not places:
-        nothing = plain(Figure(float("nan"), float("nan"), float("nan")))
+        nothing = plain(_NOT_DEFINED)
         counted = {"n_sessions": 0, "n_labelled": 0, "n_flagged": 0, "n_found": 0}
         return {**counted, "found": nothing, "within_auroc": nothing}
     chosen, scores = [examples[i] for i in places], [scorer.scores[i] for i in places]

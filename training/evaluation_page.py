@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.scoring import FITTED
-from training.evaluation_text import band_name, show
+from training.evaluation_text import MEASURED_BEFORE, band_name, show
 from training.predictions import LABELS
 
 Record = Mapping[str, Any]
@@ -115,6 +115,7 @@ def as_html(record: Record) -> str:
     )
     return template.render(
         record=record,
+        measured_on=record["how"].get("measured_on", MEASURED_BEFORE.format(**record["how"])),
         names=names,
         colours={scorer: place % N_COLOURS for place, scorer in enumerate(names)},
         show=show,

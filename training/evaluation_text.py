@@ -9,19 +9,43 @@ from training.figures import Difference, Figure
 
 Record = Mapping[str, Any]
 
+MEASURED_BEFORE = "{n_sessions} AnnoMI sessions (demonstrations of motivational interviewing)"
+"""What records were measured on that do not say it."""
+
 HEAD = """# Evaluation of the scorers
 
-Written by `rupture evaluate`. **The labels come from a language model under our codebook, \
-adjudicated, not from clinicians**: every figure says how well a scorer finds those labels, not \
-how well it finds ruptures. All scorers are measured on the same {n_folds} folds over \
-{n_sessions} AnnoMI sessions (demonstrations of motivational interviewing), sessions of one video \
-together, each by models that saw neither the session nor its group; {n_invented} invented \
-sessions are added to training only. The patterns were written with the train split in sight, so \
-the figures over all sessions flatter the rules; the dev split's do not.
+Written by `rupture evaluate`. {labels} All scorers are measured on the same {n_folds} folds over \
+{measured_on}, sessions of one {group} together, each by models that saw neither the session nor \
+its group; {n_invented} invented sessions are added to training only. {flattered}
 
 Intervals: 95 %, bootstrap over sessions, {n_resamples} resamples; they say how much other \
 sessions of this kind would change a figure, not how much other kinds of sessions would. \
 "–": not defined. Python {python}."""
+
+
+ANNOMI_WORDS = {
+    "labels": "**The labels come from a language model under our codebook, adjudicated, not from "
+    "clinicians**: every figure says how well a scorer finds those labels, not how well it finds "
+    "ruptures.",
+    "group": "video",
+    "flattered": "The patterns were written with the train split in sight, so the figures over all "
+    "sessions flatter the rules; the dev split's do not.",
+}
+OWN_WORDS = {
+    "labels": "**The labels come from {}**: every figure says how well a scorer finds those "
+    "labels.",
+    "group": "client or group",
+    "flattered": "A published checkpoint was trained elsewhere: if it has met these sessions "
+    "before, its figures flatter it.",
+}
+
+
+def head(record: Record) -> str:
+    """What was measured on what, and whose labels they are."""
+    how = {"measured_on": MEASURED_BEFORE.format(**record["how"]), **record["how"]}
+    words = OWN_WORDS if how.get("is_own") else ANNOMI_WORDS
+    labels = words["labels"].format(record.get("labels_from", ""))
+    return HEAD.format(**{**how, **words, "labels": labels})
 
 
 def as_markdown(record: Record) -> str:
@@ -50,7 +74,7 @@ def band_name(band: Mapping[str, Any]) -> str:
 
 def _lines(record: Record) -> Iterator[str]:
     names = {scorer["id"]: scorer["name"] for scorer in record["scorers"]}
-    yield HEAD.format(**record["how"])
+    yield head(record)
     yield "\nThe scorers:"
     yield from (f"- **{one['name']}**: {one['claim']}" for one in record["scorers"])
     if record["how"]["left_out"]:

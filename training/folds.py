@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 
 from detector.codebook import load_codebook
-from detector.report import RATINGS
 from detector.scoring import FITTED, own_logits, summary_row
 from detector.weights import Array, LinearModel
 from training.floors import Scores
@@ -44,9 +43,20 @@ class RulesFold:
         return own_logits(ex.read, self.fitted.own, ex.roles, np.ones(len(ex.roles), dtype=bool))
 
 
-def fold_places(examples: Sequence[Example], seed: int = FOLD_SEED) -> list[int]:
-    """The fold of each session, 0..N_FOLDS-1; sessions of one group share it."""
-    return fold_of(examples, N_FOLDS, seed)
+def fold_places(
+    examples: Sequence[Example], seed: int = FOLD_SEED, n_folds: int = N_FOLDS
+) -> list[int]:
+    """The fold of each session, 0..n_folds-1; sessions of one group share it.
+
+    Source by source, so that adding one's own sessions moves no AnnoMI session. Networks, rules
+    and figures all take their folds from here: others would score what they have seen.
+    """
+    found: dict[str, int] = {}
+    for source in dict.fromkeys(ex.session.source for ex in examples):
+        own = [ex for ex in examples if ex.session.source == source]
+        folds = fold_of(own, n_folds, seed)
+        found |= {ex.session.session_id: fold for ex, fold in zip(own, folds, strict=True)}
+    return [found[ex.session.session_id] for ex in examples]
 
 
 def cross_validate(
@@ -95,9 +105,11 @@ def by_session(
 
 
 def rate(ratings: Mapping[str, LinearModel], scores: Scores) -> dict[str, float]:
-    """A session's ratings from its turn scores, 1..5 by label."""
+    """A session's ratings from its turn scores, 1..5 by label; {} where none were fitted."""
     row = summary_row(scores)
-    return {label: float(np.clip(ratings[label].value([row])[0], 1.0, 5.0)) for label in RATINGS}
+    return {
+        label: float(np.clip(model.value([row])[0], 1.0, 5.0)) for label, model in ratings.items()
+    }
 
 
 def rules_markers(fold: RulesFold, ex: Example, scores: Scores) -> dict[str, Array]:

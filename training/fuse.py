@@ -25,7 +25,7 @@ from detector.markers import MarkerRules
 from detector.network import NetworkReading
 from detector.scoring import FITTED, context_rows, rating_row, summary_row, turn_scores
 from detector.weights import NETWORK, Array, LinearModel
-from training.corpus import load_annomi, load_synthetic, told
+from training.corpus import TrainingDataError, load_annomi, load_synthetic, told
 from training.floors import Scores
 from training.folds import RulesFold, fit_folds
 from training.predictions import RunPredictions, columns, read_predictions
@@ -196,10 +196,16 @@ def fuse(
         name: the checkpoint's.
         rules: the rules fitted without each fold, where they are at hand (they take minutes).
         config: of the rules' fit.
+
+    Raises: TrainingDataError: no session is rated.
     """
     config = config or FitConfig()
     said = readings(run, examples)
     fitted = fit_rules([*examples, *extra], config)
+    if not fitted.ratings:
+        raise TrainingDataError(
+            "no session has all four ratings 1-5, which a checkpoint gives: rate some sessions"
+        )
     fusion = fit_fusion(examples, fitted, said)
     crossed = cross_fuse(examples, rules or fit_folds(examples, extra, config), said)
     # Invented sessions have no network that did not see them; nothing below asks for theirs.

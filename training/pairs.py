@@ -86,10 +86,11 @@ def marker_pairs(examples: Sequence[Example], found: Sequence[Scores], marker: s
 def rating_pairs(
     examples: Sequence[Example], ratings: Sequence[Mapping[str, float]], label: str
 ) -> Pairs:
-    """The coders' mean rating and ours, one unit a session."""
+    """The coders' mean rating and ours, one unit a session; unrated sessions are left out."""
     return [
         (np.array([ex.session.ratings[label]]), np.array([found[label]]))
         for ex, found in zip(examples, ratings, strict=True)
+        if label in ex.session.ratings and label in found
     ]
 
 

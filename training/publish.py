@@ -21,18 +21,18 @@ import typer
 
 import models
 from detector.codebook import load_codebook
-from detector.markers import MarkerRules
 from detector.network import check
 from detector.scoring import FITTED
 from models import registry
 from models.errors import ModelError
 from models.spec import ModelSpec, read_spec
 from training import card
-from training.corpus import TrainingDataError, load_annomi, load_synthetic, told
+from training.corpus import TrainingDataError, told
+from training.evaluate import read_sessions
 from training.fuse import fuse
 from training.precision import MOST_LOST, Cost, choose_precision, write_graphs
 from training.predictions import FILE, read_predictions
-from training.rules import Example, read_examples
+from training.rules import Example
 
 MOST_MISCALIBRATED = 0.03
 """Expected calibration error of the fused scores, cross-validated, that may be published. The
@@ -202,12 +202,6 @@ Sessions = tuple[Sequence[Example], Sequence[Example]]
 """The real sessions, in the order of `load_annomi`, and the invented ones."""
 
 
-def read_sessions() -> Sessions:
-    """All labelled sessions. Raises: AnnomiAbsent."""
-    rules = MarkerRules()
-    return read_examples(load_annomi(), rules), read_examples(load_synthetic(), rules)
-
-
 def publish(
     run: Path,
     name: str,
@@ -235,7 +229,7 @@ def publish(
         raise NotPublished([f"{root / name} is there: take another name, or --replace it"])
     record = read_evaluation(evaluation, run)
     _spec_of(run / "final")
-    examples, invented = (sessions or read_sessions)()
+    examples, invented = sessions() if sessions else read_sessions(run)
     precision, tried = choose_precision(run, examples)
     sha256 = sha256_of(run / FILE)
     serving = {

@@ -258,14 +258,20 @@ def fit_ratings(
     scores: Sequence[Mapping[str, Array]],
     more: Sequence[Mapping[str, float]] | None = None,
 ) -> dict[str, LinearModel]:
-    """Ridge regressions from a real session's scores to its 1..5 ratings; {} where none is real.
+    """Ridge regressions from a real session's scores to its 1..5 ratings.
+
+    {} where no real session has all of them.
 
     `more` are further named features of each session, such as a network's own ratings.
     """
     from sklearn.linear_model import RidgeCV
 
     others = more or [{} for _ in examples]
-    rated = [(ex, s, o) for ex, s, o in zip(examples, scores, others, strict=True) if ex.is_real]
+    rated = [
+        (ex, s, o)
+        for ex, s, o in zip(examples, scores, others, strict=True)
+        if ex.is_real and all(name in ex.session.ratings for name in RATINGS)
+    ]
     rows = [{**summary_row(session_scores), **other} for _, session_scores, other in rated]
     if not rows:
         return {}

@@ -18,7 +18,8 @@ from training.augment import noisy_copies
 from training.config import ConfigError, TrainConfig
 from training.corpus import LabelledSession, TrainingDataError
 from training.examples import as_dataset, feature_names, missing_labels
-from training.rules import Example, fold_of, read_examples
+from training.folds import fold_places
+from training.rules import Example, read_examples
 from training.sources import check_parted, load_sessions
 
 if TYPE_CHECKING:
@@ -78,8 +79,12 @@ def hold_labels(data: Data, config: TrainConfig) -> None:
             )
 
 
-def read_data(config: TrainConfig) -> Data:
+def read_data(config: TrainConfig, features: Sequence[str] | None = None) -> Data:
     """Reads, checks and numbers the sessions.
+
+    Args:
+        config: of the run.
+        features: the columns of a network that training goes on from; None: those that occur.
 
     Raises: TrainingDataError: no session, a group that two folds would share, or what
         training.sources and training.examples say.
@@ -93,7 +98,8 @@ def read_data(config: TrainConfig) -> Data:
     folds = _folds(real, config)
     copied = [noisy_copies(session, config.augment, seed=config.seed) for session in sessions]
     noisy = _read([copy for own in copied for copy in own], rules, "Reading noisy copies")
-    names = feature_names(examples) if config.network.features else ()
+    found = feature_names(examples) if config.network.features else ()
+    names = tuple(found if features is None else features)
     n_copies = config.augment.copies
     return Data(
         rows=as_dataset([*examples, *noisy], names, soft=config.loss.soft),
@@ -116,19 +122,15 @@ def _read(sessions: Sequence[LabelledSession], rules: MarkerRules, what: str) ->
 
 
 def _folds(real: Sequence[Example], config: TrainConfig) -> tuple[int, ...]:
-    """A fold for each session, source by source, so that adding exports moves no AnnoMI session."""
+    """A fold for each session; empty where there is no cross-validation."""
     if not config.n_folds:
         return ()
-    found: dict[str, int] = {}
-    for source in dict.fromkeys(ex.session.source for ex in real):
-        own = [ex for ex in real if ex.session.source == source]
-        folds = fold_of(own, config.n_folds, config.fold_seed)
-        found |= {ex.session.session_id: fold for ex, fold in zip(own, folds, strict=True)}
-    if len(set(found.values())) < config.n_folds:
+    found = fold_places(real, config.fold_seed, config.n_folds)
+    if len(set(found)) < config.n_folds:
         raise ConfigError("n_folds", "a fold would be empty: there are too few groups of sessions")
     parts = {
-        f"fold {fold}": [ex.session for ex in real if found[ex.session.session_id] == fold]
+        f"fold {fold}": [ex.session for ex, own in zip(real, found, strict=True) if own == fold]
         for fold in range(config.n_folds)
     }
     check_parted(parts)
-    return tuple(found[ex.session.session_id] for ex in real)
+    return tuple(found)

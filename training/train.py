@@ -44,19 +44,29 @@ from training.sets import Data, hold_labels, read_data
 if TYPE_CHECKING:
     from models.network import RuptureModel
     from training.batches import Collator, PreparedSession, SessionPool
-    from training.encoders import Base
+    from training.encoders import Base, Start
 
 PREDICTIONS = "predictions.safetensors"
 PRETRAINED = "pretrained"
 
 
-def make_spec(config: TrainConfig, data: Data, base: "Base", seen: Sequence[int]) -> ModelSpec:
+def make_spec(
+    config: TrainConfig,
+    data: Data,
+    base: "Base",
+    seen: Sequence[int],
+    start: "Start | None" = None,
+) -> ModelSpec:
     """The contract of a network.
 
     Features are measured on the sessions that it sees, real and invented; on the invented ones
-    alone where a network pre-trained on them is shared by all folds.
+    alone where a network pre-trained on them is shared by all folds. A network that goes on from
+    a checkpoint keeps that one's contract, scales and all.
     """
     from training.batches import scaling
+
+    if start is not None:
+        return replace(start.spec, name=config.name)
 
     measured = {*data.invented} if config.schedule.pretrain_epochs else {*seen, *data.invented}
     means, scales = scaling(data.table(sorted(measured), "features"))
@@ -88,6 +98,7 @@ class Trainee:
     run: Run
     data: Data = field(repr=False)
     base: "Base" = field(repr=False)
+    start: "Start | None" = None
     vectors: list[Any] = field(default_factory=list, repr=False)
     """Of every session, once an encoder that is not trained has read them."""
 
@@ -98,11 +109,11 @@ class Trainee:
         from training.batches import Collator
         from training.phases import Phase, fit, measure_vectors
 
-        spec = make_spec(self.config, self.data, self.base, seen)
+        spec = make_spec(self.config, self.data, self.base, seen, self.start)
         model = self._model(spec, seed)
         sessions = self._read_once(model, spec)
         collator = Collator(sessions, spec, self.config.schedule.most_turns)
-        if not self.run.is_done(PRETRAINED):
+        if not self.run.is_done(PRETRAINED) and self.start is None:
             measure_vectors(model, collator, [*seen, *self.data.invented], seed)
         work = self.run.work(name)
         phase = Phase(name, pool, epochs, seed, work, self.run.folder / "log.csv")
@@ -126,7 +137,7 @@ class Trainee:
         ]
 
     def _model(self, spec: ModelSpec, seed: int) -> "RuptureModel":
-        """The network to begin with: pre-trained, or fresh over the base encoder."""
+        """The network to begin with: pre-trained, published, or fresh over the base encoder."""
         import torch
 
         from models.network import RuptureConfig, RuptureModel, from_base
@@ -136,6 +147,8 @@ class Trainee:
             folder = self.run.folder / PRETRAINED
             model: RuptureModel = RuptureModel.from_pretrained(folder, local_files_only=True)
             return model
+        if self.start is not None:
+            return self.start.model()
         heads: dict[str, Any] = {
             name: list(getattr(spec, name))
             for name in ("labels", "markers", "strategies", "pillars", "ratings")
@@ -264,14 +277,19 @@ def train(
 
     Raises: TrainingDataError: see the steps.
     """
-    from training.encoders import load_base
+    from training.encoders import load_base, open_start
 
     run = Run.open(out, config, resume=resume)
-    encoder = load_base(base or config.encoder.base, config, allow_download=allow_download)
-    data = read_data(config)
+    start = open_start(config.encoder.start) if config.encoder.start else None
+    encoder = (
+        load_base(base or config.encoder.base, config, allow_download=allow_download)
+        if start is None
+        else start.base()
+    )
+    data = read_data(config, start.spec.features if start else None)
     hold_labels(data, config)
     _note_environment(run, encoder, data)
-    trainee = Trainee(config, run, data, encoder)
+    trainee = Trainee(config, run, data, encoder, start)
     pretrain(trainee)
     for fold in range(config.n_folds):
         train_fold(trainee, fold)

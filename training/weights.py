@@ -21,6 +21,10 @@ from detector.weights import LinearModel
 from training.corpus import load_annomi, load_synthetic, told
 from training.rules import Example, FitConfig, FittedRules, fit_rules, read_examples
 
+TURN_S = 7.5
+"""Seconds that a turn counts for where a session has no clock: 40 turns for five minutes, as a
+moment is cut (detector.episodes)."""
+
 
 def pattern_precision(examples: Sequence[Example], config: FitConfig) -> dict[str, float]:
     """Share of each pattern's findings that the labels confirm, drawn to the marker's own share.
@@ -106,9 +110,9 @@ def thresholds(
 
 
 def duration_s(ex: Example) -> float:
-    """Seconds from the session's first start to its last."""
+    """Seconds from the session's first start to its last; without a clock by its turns."""
     starts = [turn.start_s for turn in ex.read.turns if turn.start_s is not None]
-    return max(starts) - min(starts)
+    return max(starts) - min(starts) if starts else TURN_S * len(ex.read.turns)
 
 
 def as_toml(

@@ -4,9 +4,8 @@
     (root_keys.py)    tenant blob           session blob           content blob
 
 The blobs are for columns of the database; keys are in memory only. Every layer is AES-256-GCM
-with a random nonce, and authenticates where its blob belongs, so that a blob put into another
-tenant's, session's or item's row does not open. A session is erased by destroying its session
-blob, a tenant by destroying the tenant's.
+with a random nonce, and authenticates where its blob belongs: one put into another tenant's,
+session's or item's row does not open. A session or tenant is erased by destroying its key's blob.
 
 A blob: version (1 byte), purpose (1), length of key id (2), id of the key it is under, nonce (12),
 ciphertext and tag (16). In a tenant blob, what the key source made follows the key id.

@@ -235,7 +235,10 @@ def _coded(sheet: Sheet, coders: Sequence[str], code: str, unit: str) -> Iterato
         return
     windows = _windows(sheet, unit)
     known = ~np.isnan(turns) & can[:, None]
-    shape = (max(windows, default=-1) + 1, len(coders))
+    direct = [one for name in codes for one in sheet.of_units.get((unit, name), ())]
+    # Without its transcript a session may have units that no known turn lies in.
+    last = max([*windows, *(one.unit_index for one in direct)], default=-1)
+    shape = (last + 1, len(coders))
     n_known, counts = np.zeros(shape), np.zeros(shape)
     np.add.at(n_known, windows, known)
     np.add.at(counts, windows, np.where(known, turns, 0.0))
@@ -243,10 +246,9 @@ def _coded(sheet: Sheet, coders: Sequence[str], code: str, unit: str) -> Iterato
     values = np.minimum(counts, 1.0)
     columns = {coder: column for column, coder in enumerate(coders)}
     # What was said of the unit itself stands before what its turns add up to.
-    for one in (one for name in codes for one in sheet.of_units.get((unit, name), ())):
-        if one.unit_index < len(values):
-            values[one.unit_index, columns[one.coder]] = _value(one)
-            counts[one.unit_index, columns[one.coder]] = _value(one)
+    for one in sorted(direct, key=lambda one: -1 if one.value is None else one.value):
+        values[one.unit_index, columns[one.coder]] = _value(one)
+        counts[one.unit_index, columns[one.coder]] = _value(one)
     for index, (value, count) in enumerate(zip(values, counts, strict=True)):
         yield index, value, count
 

@@ -28,7 +28,7 @@ def in_order(work: Work, chunks: Iterator[Chunk], address: str) -> Iterator[Scor
 
     Raises: ClusterAbsent: no scheduler answers, or it went away. WorkerFailed.
     """
-    from distributed.client import FutureCancelledError
+    from distributed.client import ClosedClientError, FutureCancelledError
     from distributed.comm.core import CommClosedError
     from distributed.scheduler import KilledWorker
 
@@ -48,7 +48,7 @@ def in_order(work: Work, chunks: Iterator[Chunk], address: str) -> Iterator[Scor
                     outcome = _alone(work, chunk, client)
                 future.release()
                 yield outcome
-        except (FutureCancelledError, CommClosedError, TimeoutError):
+        except (FutureCancelledError, ClosedClientError, CommClosedError, OSError):
             said = "the scheduler went away; run the same command again: it goes on where it was"
             raise ClusterAbsent(address, said) from None
 

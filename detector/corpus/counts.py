@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.codebook import PILLARS, load_codebook
 from detector.corpus.errors import NotReports
@@ -13,6 +14,8 @@ from detector.corpus.rows import OUTCOMES
 from detector.corpus.store import reports_file
 from detector.report import RATINGS
 from detector.weights import Array
+
+Whole = npt.NDArray[np.int64]
 
 KINDS = ("withdrawal", "confrontation", "mixed")
 """Of moments."""
@@ -54,13 +57,13 @@ class Corpus:
 
     names: tuple[str, ...]
     strategies: tuple[str, ...]
-    clients: Array
-    numbers: Array
+    clients: Whole
+    numbers: Whole
     hours: Array
-    moments: Array
-    markers: Array
+    moments: Whole
+    markers: Whole
     measures: Array
-    flows: Array
+    flows: Whole
     reader: tuple[str, str, str]
 
     def __len__(self) -> int:
@@ -88,7 +91,7 @@ class _Gathered:
         self.names, self.strategies = names, strategies
         self.readers: set[tuple[str, str, str]] = set()
         self._clients: dict[str, int] = {}
-        self._parts: list[tuple[Array, ...]] = []
+        self._parts: list[dict[str, Any]] = []
         self._n_sessions = 0
 
     def take(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -96,16 +99,20 @@ class _Gathered:
         flows = [flow for n, row in enumerate(rows) for flow in self._flows(row, n)]
         for row in rows:
             self.readers.add((row["checkpoint"], row["checkpoint_sha256"], row["codebook"]))
+        clients = [self._client(row["client_id"]) for row in rows]
+        moments = [_moments(row["moments"]) for row in rows]
+        markers = [_tally(row["markers"], self.names) for row in rows]
+        measures = [[_value(row[name]) for name in MEASURES] for row in rows]
         self._parts.append(
-            (
-                np.array([self._client(row["client_id"]) for row in rows]),
-                np.array([row["session_number"] or 0 for row in rows]),
-                np.array([(row["duration_s"] or np.nan) / 3600 for row in rows]),
-                np.array([_moments(row["moments"]) for row in rows], dtype=np.int32),
-                np.array([_tally(row["markers"], self.names) for row in rows], dtype=np.int32),
-                np.array([[_value(row[name]) for name in MEASURES] for row in rows]),
-                np.array(flows, dtype=np.int32).reshape(-1, 4),
-            )
+            {
+                "clients": np.array(clients, dtype=np.int64),
+                "numbers": np.array([row["session_number"] or 0 for row in rows], dtype=np.int64),
+                "hours": np.array([_value(row["duration_s"]) / 3600 for row in rows]),
+                "moments": _table(moments, len(KINDS) + len(OUTCOMES)),
+                "markers": _table(markers, len(self.names)),
+                "measures": np.array(measures, dtype=float).reshape(-1, len(MEASURES)),
+                "flows": _table(flows, 4),
+            }
         )
         self._n_sessions += len(rows)
 
@@ -126,14 +133,15 @@ class _Gathered:
         """All that was taken."""
         if not self._parts:
             self.take([])
-        empty = (0, 0, 0, (0, len(KINDS) + len(OUTCOMES)), (0, len(self.names)))
-        shapes = (*empty, (0, len(MEASURES)), (0, 4))
-        columns = [
-            np.concatenate([part.reshape(-1, *np.empty(shape).shape[1:]) for part in parts])
-            for parts, shape in zip(zip(*self._parts, strict=True), shapes, strict=True)
-        ]
+        columns: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]
+        }
         reader = next(iter(self.readers), ("", "", ""))
-        return Corpus(self.names, self.strategies, *columns, reader=reader)
+        return Corpus(self.names, self.strategies, **columns, reader=reader)
+
+
+def _table(rows: Sequence[Sequence[int]], n_columns: int) -> Whole:
+    return np.array(rows, dtype=np.int64).reshape(-1, n_columns)
 
 
 def _value(found: float | None) -> float:

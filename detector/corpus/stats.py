@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from detector.codebook import load_codebook
-from detector.corpus.counts import KINDS, MEASURES, Corpus, read_corpus
+from detector.corpus.counts import KINDS, MEASURES, Corpus, Whole, read_corpus
+from detector.corpus.errors import NotReports
 from detector.corpus.rows import OUTCOMES
 from detector.weights import Array
 
@@ -57,7 +58,7 @@ class Resampled:
         seed: of the resamples; the same for every set of columns, so that figures agree.
     """
 
-    def __init__(self, units: Array, n_resamples: int, seed: int) -> None:
+    def __init__(self, units: Whole, n_resamples: int, seed: int) -> None:
         self._units, self._seed = units, seed
         self._n_resamples = n_resamples
         self.n_units = int(units.max()) + 1 if len(units) else 0
@@ -86,7 +87,12 @@ def ratio(over: Array, under: Array) -> Figure:
     if not np.isfinite(values[0]) or len(kept) < 0.95 * (len(values) - 1):
         return _none("too few resamples hold any such session")
     low, high = np.percentile(kept, [2.5, 97.5])
-    return {"value": float(values[0]), "low": float(low), "high": float(high)}
+    return {"value": _rounded(values[0]), "low": _rounded(low), "high": _rounded(high)}
+
+
+def _rounded(value: float) -> float:
+    """Eight digits: the rest hangs on the order in which a library sums."""
+    return float(f"{value:.8g}")
 
 
 def _none(reason: str) -> Figure:
@@ -146,11 +152,9 @@ def measure(
     }
 
 
-def _units(corpus: Corpus, by: str, path: Path) -> Array:
-    from detector.corpus.errors import NotReports
-
+def _units(corpus: Corpus, by: str, path: Path) -> Whole:
     if by == "session":
-        return np.arange(len(corpus))
+        return np.arange(len(corpus), dtype=np.int64)
     if (corpus.clients < 0).any():
         n_without = int((corpus.clients < 0).sum())
         raise NotReports(str(path), f"{n_without} sessions name no client_id: count by session")

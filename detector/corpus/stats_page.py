@@ -201,11 +201,9 @@ def _together(record: Record) -> dict[str, Any]:
         cells.append(
             Cell(_SIDE + _CELL * one, _CELL * other, strength, (value or 0) > 1, text, said)
         )
-    titles = [
-        (kinds[name].title, _CELL * place + _CELL / 2 + 4) for place, name in enumerate(names)
-    ]
+    heads = [(kinds[name].title, _CELL * place + _CELL / 2 + 4) for place, name in enumerate(names)]
     size = {"width": _SIDE + _CELL * (len(names) - 1) + _HEAD, "height": _CELL * len(names) + 4}
-    return {"cells": cells, "titles": titles, "cell": _CELL, "side": _SIDE, "n": len(names), **size}
+    return {"cells": cells, "titles": heads, "cell": _CELL, "side": _SIDE, "n": len(names), **size}
 
 
 def _flow(found: Record) -> dict[str, Any] | None:
@@ -224,7 +222,7 @@ def _flow(found: Record) -> dict[str, Any] | None:
         *_ribbons(shown, ("strategy", "outcome"), columns[1], columns[2]),
     ]
     bars = [bar for column in columns for bar in column.values()]
-    height = max(bar.y + bar.height for bar in bars) + 4
+    height = max(bar.y + bar.height for bar in bars) + 14
     size = {"width": _FLOW_WIDTH, "height": height, "bar": _BAR}
     return {"bars": bars, "ribbons": ribbons, "n_left_out": found["n_moments"] - total, **size}
 
@@ -297,10 +295,11 @@ def _line(title: str, points: Sequence[Mapping[str, Any]], *, is_rating: bool) -
     most = 5.0 if is_rating else _round_up(max(point["mean"]["high"] for point in points))
 
     def x(number: float) -> float:
-        return round(_EDGE + (number - 1) / max(last - 1, 1) * (_PLOT_WIDTH - _EDGE - 12), 1)
+        share: float = (number - 1) / max(last - 1, 1)
+        return round(_EDGE + share * (_PLOT_WIDTH - _EDGE - 12), 1)
 
     def y(value: float) -> float:
-        share = (value - least) / (most - least)
+        share: float = (value - least) / (most - least)
         return round(_PLOT_HEIGHT - 26 - share * (_PLOT_HEIGHT - 36), 1)
 
     means = [(x(point["number"]), point["mean"], point) for point in points]

@@ -226,14 +226,14 @@ def check_table(study: Study, told: str) -> None:
     found = {
         (one["rater_id"], one["pass"]): one["value"]
         for one in rows
-        if (one["turn_id"], one["code"]) == ("1", "minimal_response")
+        if (one["turn_id"], one["code"]) == ("turn-1", "minimal_response")
     }
     assert found == {
         (ids["rosa"], "blind"): "1",
         (ids["sam"], "blind"): "0",
         (ids["tess"], "adjudicated"): "1",
     }
-    sams = [one for one in rows if one["rater_id"] == ids["sam"] and one["turn_id"] == "5"]
+    sams = [one for one in rows if one["rater_id"] == ids["sam"] and one["turn_id"] == "turn-5"]
     assert {one["value"] for one in sams} == {"NA"}
     assert {one["study_id"] for one in rows} == {"pilot"}
 

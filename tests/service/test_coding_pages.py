@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from detector.annotation import SEEN, check
 from service import tables
 from service.auth import make_tenant
 from service.scopes import Role
+from training.labels.long import read_csv
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "session.vtt"
 """An invented session with a withdrawal and a confrontation."""
@@ -280,8 +282,21 @@ def test_not_coded_and_coded_as_absent_are_two_things(study: Study) -> None:
     told = rows(study.browsers["tess"].get(f"/review/coding/{at}/codings.csv").text)
     mine = [one for one in told if one["rater_id"] == study.desk.ids["sam"]]
     value = {(one["turn_id"], one["code"]): one["value"] for one in mine}
-    assert value["1", "minimal_response"] == "0"
-    assert value["3", "minimal_response"] == "NA"
+    assert value["turn-1", "minimal_response"] == "0"
+    assert value["turn-3", "minimal_response"] == "NA"
+
+
+def test_the_table_is_one_that_the_labels_commands_read(study: Study, tmp_path: Path) -> None:
+    at = study.coded()
+    settle(study, at, 0, take="A", reason="It closes the question.")
+    study.post("tess", f"{at}/adjudication/commit", version=1)
+    file = tmp_path / "codings.csv"
+    file.write_text(study.browsers["tess"].get(f"/review/coding/{at}/codings.csv").text, "utf-8")
+    found = read_csv(file)
+    check(found)
+    assert {one.stage for one in found.annotations} == {"blind", "adjudicated"}
+    seen = {one.unit_index for one in found.annotations if one.code == SEEN and not one.turn_id}
+    assert seen == {0}
 
 
 def test_windows_of_one_coder_never_overwrite_each_other(study: Study) -> None:
@@ -441,7 +456,7 @@ def test_a_difference_is_settled_and_both_codings_stay(study: Study) -> None:
     found = {
         (one["rater_id"], one["pass"]): one["value"]
         for one in told
-        if (one["turn_id"], one["code"]) == ("1", "minimal_response")
+        if (one["turn_id"], one["code"]) == ("turn-1", "minimal_response")
     }
     ids = study.desk.ids
     blind = {(ids["rosa"], "blind"): "1", (ids["sam"], "blind"): "0"}

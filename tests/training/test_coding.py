@@ -62,6 +62,16 @@ def test_a_segment_has_a_code_where_a_turn_of_it_does_and_counts_them(
     np.testing.assert_array_equal(whole.counts, [[2, 0]])
 
 
+def test_what_is_said_of_a_segment_itself_counts_where_no_turn_is_known() -> None:
+    said = [
+        Annotation("s1", "segment_5min", n, coder, "denial", value)
+        for n, values in enumerate([(1, 1), (0, 1)])
+        for coder, value in zip("ab", values, strict=True)
+    ]
+    found = table(lay_out(Labels(tuple(said))), "denial", "segment_5min")
+    np.testing.assert_array_equal(found.values, [[1, 1], [0, 1]])
+
+
 def test_a_group_is_there_where_any_of_its_markers_is(texts: dict[str, Transcript]) -> None:
     said = (turn(1, "denial", "a"), turn(1, "minimal_response", "b"), turn(3, "defends_self", "b"))
     codings = lay_out(Labels((saw("a"), saw("b"), *said)), texts)

@@ -37,11 +37,12 @@ class Cluster:
     """A scheduler's address and the workers' processes."""
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def kill_one(self) -> None:
-        self.workers[0].send_signal(signal.SIGKILL)
-        self.workers[0].wait()
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 def started(*given: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -75,7 +76,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     scheduler = started(
         "scheduler", *where, "--port", "0", "--scheduler-file", str(named), folder=folder
     )
-    running = Cluster("")
+    running = Cluster("", scheduler)
     try:
         running.address = address_in(named)
         plain = (*where, "--nthreads", "1", "--no-nanny")
@@ -96,7 +97,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     def advance(progress: Progress) -> None:
         if progress.n_done >= 6 and not killed_at:
             killed_at.append(progress.n_done)
-            cluster.kill_one()
+            cluster.kill(cluster.workers[0])
 
     out = tmp_path / "reports.parquet"
     workers = Workers(scheduler=cluster.address)
@@ -106,6 +107,19 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     assert out.read_bytes() == reports.read_bytes()
     # What the cluster writes down of its own accord has no word of a session.
     assert "helping" not in (tmp_path / "dask" / "log").read_text("utf-8", "replace")
+
+
+def test_a_scheduler_that_goes_away_is_told_and_what_was_scored_is_kept(
+    corpus: Path, tmp_path: Path, score_corpus: Score, cluster: Cluster
+) -> None:
+    def advance(progress: Progress) -> None:
+        if progress.n_done == 3:
+            cluster.kill(cluster.scheduler)
+
+    workers = Workers(scheduler=cluster.address)
+    with pytest.raises(ClusterAbsent, match="went away; run the same command again"):
+        score_corpus([corpus], tmp_path / "r.parquet", workers=workers, most=1, advance=advance)
+    assert len(list((tmp_path / "r.parquet.parts").glob("[!.]*.parquet"))) >= 3
 
 
 def test_a_worker_of_another_version_ends_the_run_with_one_sentence(cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ import pytest
 from detector import batch
 from detector.batch import Request
 from detector.corpus import rows, run, store
-from detector.corpus.errors import NotReports, OutputInUse
+from detector.corpus.errors import NotReports, OutputFull, OutputInUse
 from detector.corpus.run import Summary, Workers
 from detector.corpus.scoring import Work, made_by
 from detector.corpus.sessions import Chunk
@@ -288,7 +288,7 @@ def test_a_run_killed_while_it_joins_is_joined_by_the_next(
 FULL = CHILD.replace(
     'if __name__ == "__main__":',
     "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    "resource.setrlimit(resource.RLIMIT_FSIZE, (45_000, 45_000))\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))\n"
     'if __name__ == "__main__":',
 )
 
@@ -297,14 +297,35 @@ FULL = CHILD.replace(
 def test_a_disk_that_takes_no_more_is_told_and_leaves_no_half_of_a_file(
     corpus: Path, reports: Path, tmp_path: Path, score_corpus: Score
 ) -> None:
-    """The limit lets single parts through and refuses the joined file."""
+    """A real limit on what a file may hold stands for the disk: it refuses the first part."""
     script, out = tmp_path / "child.py", tmp_path / "reports.parquet"
     script.write_text(FULL)
     with started(script, corpus, out, "1") as child:
         trouble = child.communicate()[1]
-    assert "reports.parquet: File too large; make room and run the same command" in trouble
+    assert "File too large; make room and run the same command: it goes on" in trouble
+    assert not out.exists()
+    assert list((tmp_path / "reports.parquet.parts").iterdir()) == []
+    score_corpus([corpus], out)
+    assert out.read_bytes() == reports.read_bytes()
+
+
+def test_a_result_that_finds_no_room_leaves_the_parts_for_the_next_run(
+    corpus: Path, reports: Path, tmp_path: Path, score_corpus: Score, monkeypatch: Any
+) -> None:
+    out, real = tmp_path / "reports.parquet", os.replace
+
+    def full(before: Any, after: Any) -> None:
+        if Path(after) == out:
+            raise OSError(28, "No space left on device")
+        real(before, after)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OutputFull, match="No space left on device; make room"):
+            score_corpus([corpus], out)
     assert not out.exists()
     assert list(tmp_path.glob(".*.tmp")) == []
+    monkeypatch.setattr(batch, "analyze", None)
     assert score_corpus([corpus], out).n_known == 48
     assert out.read_bytes() == reports.read_bytes()
 

@@ -89,6 +89,7 @@ figures: $(VENV)/.dev
 	$(BIN)/rupture patterns --out docs/patterns.md
 	$(BIN)/rupture evaluate --out docs/evaluation.md
 	$(BIN)/rupture label agree --annomi --out docs/agreement.md
+	$(BIN)/rupture label simulate --seeds 10 --out docs/active-learning.md --plot docs/active-learning.svg
 	$(BIN)/rupture fit-roles --weights detector/weights/roles.toml --out docs/roles.md
 
 # Trains, measures and publishes the default checkpoint; needs the AnnoMI text and the base

@@ -1,4 +1,4 @@
-"""`rupture label`: how far coders agree, and labels from and to other tools."""
+"""`rupture label`: how far coders agree, labels from and to other tools, and what to code next."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ import typer
 from detector.annotation import STAGES, Labels, check
 from detector.errors import AnnotationError, TranscriptError, UnknownRole
 from detector.transcript import Transcript
+from training import learning_curves, next_label
 from training.agreement_page import as_html
 from training.agreement_record import LABELS_FROM, measure
 from training.agreement_text import as_markdown, as_table, disagreements_csv
@@ -22,8 +23,10 @@ from training.labels import FORMATS, Transcripts, annomi, label_studio, told_for
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Labels: how far coders agree; import and export.",
+    help="Labels: how far coders agree; import and export; what to code next.",
 )
+app.command("next")(next_label.command)
+app.command("simulate")(learning_curves.command)
 
 Out = Annotated[Path | None, typer.Option(help="Where it is written.")]
 Texts = Annotated[

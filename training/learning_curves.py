@@ -1,4 +1,4 @@
-"""The simulation's figures as text and plot: `rupture label-simulate`.
+"""The simulation's figures as text and plot: `rupture label simulate`.
 
 A curve is a seed's mean average precision over both kinds and five held-out folds, at a number of
 coded client turns. Ways of picking are compared on the same seeds: the same folds, the same draw to

@@ -1,4 +1,4 @@
-"""Which sessions, or turns, to code next: `rupture label-next`.
+"""Which sessions, or turns, to code next: `rupture label next`.
 
 Transcripts that nobody has coded are scored by the checkpoint in use and by the rules alone, and
 ordered by training.picking: where the scorer doubts, where network and rules are apart, and what is

@@ -1,4 +1,4 @@
-"""Whether picking what to code saves coding: `rupture label-simulate`, on AnnoMI's train split.
+"""Whether picking what to code saves coding: `rupture label simulate`, on AnnoMI's train split.
 
 Sessions are cut into folds by source video. Of each fold the others are the pool: a few sessions
 drawn by lot are coded, two logistic readers learn from them, the next are picked by a way of
@@ -35,7 +35,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
     "together": SIGNS,
     **{name: (name,) for name in SIGNS},
 }
-"""Ways of picking: by lot, by all signs together (what `rupture label-next` does), by one."""
+"""Ways of picking: by lot, by all signs together (what `rupture label next` does), by one."""
 
 HITS = ("hit.",)
 COUNTED = ("said.", "before.", "after.", "time.")

@@ -1,4 +1,4 @@
-"""`rupture label-next`: ids and numbers of what to code next, and never what was said."""
+"""`rupture label next`: ids and numbers of what to code next, and never what was said."""
 
 import json
 import shutil

@@ -181,14 +181,14 @@ def soak(place: Place, *, minutes: float, n_turns: int) -> Iterator[str]:
                     n += 1
                 else:
                     time.sleep(0.2)
-            held = ", ".join(f"{mib:.0f} MiB and {n_open} files" for mib, n_open in _held())
+            held = ", ".join(f"{mib:.0f} MiB and {n_open} files" for mib, n_open in _held(service))
             yield _row(f"part {part + 1} of 10", f"{n} sessions; API and worker hold {held}")
         service.until_done()
 
 
-def _held() -> Iterator[tuple[float, int]]:
-    """Memory and open files of every process under this one that runs our code."""
-    for one in sorted(_below(os.getpid())):
+def _held(service: Service) -> Iterator[tuple[float, int]]:
+    """Memory in MiB, and open files, of the service's own processes: the API first."""
+    for one in (service.process, *sorted(_below(service.process))):
         folder = Path(f"/proc/{one}")
         pages = int((folder / "statm").read_text().split()[1])
         yield pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(list((folder / "fd").iterdir()))

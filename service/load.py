@@ -115,7 +115,7 @@ def running(place: Place, workers: int) -> Iterator["Service"]:
     try:
         while process.poll() is None:
             if url := re.search(r"Listening on http://(\S+)", out.read_text()):
-                with Service(url[1], place.key) as service:
+                with Service(url[1], place.key, process.pid) as service:
                     yield service
                 return
             time.sleep(0.05)
@@ -162,10 +162,11 @@ def transcript(n_turns: int) -> bytes:
 
 
 class Service:
-    """One connection to the service, which stays open. One thread's."""
+    """One connection to the service, which stays open; one thread's. `process` is its id."""
 
-    def __init__(self, where: str, key: str) -> None:
-        self.where, self.key, self._asked_at = where, key, time.monotonic()
+    def __init__(self, where: str, key: str, process: int) -> None:
+        self.where, self.key, self.process = where, key, process
+        self._asked_at = time.monotonic()
         self._open = http.client.HTTPConnection(where, timeout=120)
 
     def __enter__(self) -> Self:
@@ -176,7 +177,7 @@ class Service:
 
     def again(self) -> "Service":
         """Another connection."""
-        return Service(self.where, self.key)
+        return Service(self.where, self.key, self.process)
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, **fields: str

@@ -277,6 +277,11 @@ def test_every_error_of_ours_keeps_only_places_counts_and_labels() -> None:
         "measure",
         "quality",
         "pattern_id",
+        "where",
+        # What a corpus's commands were given on their command line.
+        "path",
+        "name",
+        "address",
     }
     kinds = [DetectorError]
     while kinds:

@@ -13,6 +13,7 @@ import pytest
 from detector.annotation import SEEN, check
 from service import tables
 from service.auth import make_tenant
+from service.caseload import BLIND
 from service.scopes import Role
 from training.labels.long import read_csv
 
@@ -443,12 +444,21 @@ def settle(study: Study, at: str, version: int, **given: str) -> Any:
     return study.post("tess", f"{at}/adjudication", **form)
 
 
+def letter_of(study: Study, at: str, name: str) -> str:
+    """What a coder is called where one settles: in the order of their codings' ids, drawn ones."""
+    with study.desk.house.store.system() as tx:
+        kept = tx.select(tables.codings, tables.codings.c.assignment_id == at, whole=False)
+    coders = [one["person_id"] for one in kept if one["pass"] == BLIND]
+    return "AB"[coders.index(study.desk.ids[name])]
+
+
 def test_a_difference_is_settled_and_both_codings_stay(study: Study) -> None:
     at = study.coded()
     page = study.browsers["tess"].get(f"/review/coding/{at}/agreement").text
     assert 'id="turn-1"' in page
     assert 'id="turn-3"' not in page
-    settled = settle(study, at, 0, take="A", reason="It closes the question.")
+    rosas = letter_of(study, at, "rosa")
+    settled = settle(study, at, 0, take=rosas, reason="It closes the question.")
     assert settled.status_code == 303
     closed = study.post("tess", f"{at}/adjudication/commit", version=1)
     assert closed.status_code == 303

@@ -6,7 +6,6 @@ from string import ascii_lowercase
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
 
 from detector.codebook import PILLARS, load_codebook
 from detector.page.words import SCALES
@@ -16,7 +15,7 @@ from service.coding_csv import as_csv
 from service.coding_page import codings_of
 from service.errors import Invalid
 from service.figures import NOTHING, confusion, figures, reasons
-from service.rendering import HEADERS, page
+from service.rendering import HEADERS, led_to, page
 from service.schemas import Id
 from service.sheets import codes_of
 from service.visiting import PREFIX, Here, actor_of, fields, guarded
@@ -69,7 +68,7 @@ async def settle(request: Request, assignment_id: Id, who: Here) -> Response:
     """Settles one difference, or opens it again."""
     given = await fields(request)
     place = await asyncio.to_thread(_settle, request, assignment_id, who, given)
-    return RedirectResponse(place, 303, dict(HEADERS))
+    return led_to(place)
 
 
 def _settle(request: Request, assignment_id: str, who: Any, given: Mapping[str, str]) -> str:
@@ -128,7 +127,7 @@ async def undo_settling(request: Request, assignment_id: Id, who: Here) -> Respo
     codings, actor = codings_of(request), actor_of(request)
     await asyncio.to_thread(codings.undo_settling, actor, who, assignment_id, version)
     place = f"{PREFIX}/coding/{assignment_id}/agreement#differences"
-    return RedirectResponse(place, 303, dict(HEADERS))
+    return led_to(place)
 
 
 @router.post("/{assignment_id}/adjudication/commit")
@@ -138,7 +137,7 @@ async def close(request: Request, assignment_id: Id, who: Here) -> Response:
     codings, actor = codings_of(request), actor_of(request)
     await asyncio.to_thread(codings.close, actor, who, assignment_id, version)
     place = f"{PREFIX}/coding/{assignment_id}/agreement"
-    return RedirectResponse(place, 303, dict(HEADERS))
+    return led_to(place)
 
 
 @router.get("/{assignment_id}/codings.csv")

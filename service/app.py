@@ -289,7 +289,7 @@ def _add_refusals(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         told: ServiceError = Unreadable("The request cannot be read.")
         if rendering.is_front_door(request):
-            return rendering.to_review()
+            return rendering.led_to("/review")
         if error.status_code == 404:
             told = NoRoute("There is no such route.")
         elif error.status_code == 405:

@@ -4,13 +4,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from fastapi.responses import RedirectResponse
 
 from service import trajectory
 from service.auth import house_of
 from service.entrance import Visitor
 from service.people import People
-from service.rendering import HEADERS, page, say
+from service.rendering import led_to, page, say
 from service.review import caseload_of
 from service.scopes import Role
 from service.trajectory_lines import lines
@@ -61,7 +60,7 @@ async def supervise(request: Request, client_id: ClientId, who: Clinician) -> Re
         given.get("person", ""),
         is_given=given.get("give") == "yes",
     )
-    return RedirectResponse(f"{PREFIX}/clients/{client_id}", 303, dict(HEADERS))
+    return led_to(f"{PREFIX}/clients/{client_id}")
 
 
 @router.get("/week")

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from detector.codebook import PILLARS, load_codebook
@@ -24,7 +24,7 @@ from service.entrance import Visitor
 from service.errors import Fault, Invalid
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, page, say
+from service.rendering import HEADERS, led_to, page, say
 from service.research_view import transcript_of, with_tags
 from service.schemas import Id
 from service.scopes import Role
@@ -86,7 +86,7 @@ async def assign(request: Request, who: Giver) -> Response:
     """Gives a session to coders."""
     given = await fields(request)
     await asyncio.to_thread(_assign, request, given)
-    return RedirectResponse(f"{PREFIX}/coding", 303, dict(HEADERS))
+    return led_to(f"{PREFIX}/coding")
 
 
 def _assign(request: Request, given: Mapping[str, str]) -> None:
@@ -227,14 +227,14 @@ async def commit(request: Request, assignment_id: Id, who: Here) -> Response:
     made = await asyncio.to_thread(codings.commit, actor, who, assignment_id, version)
     is_own = made.view is View.CARE
     place = f"{PREFIX}/sessions/{made.session_id}" if is_own else f"{PREFIX}/coding"
-    return RedirectResponse(place, 303, dict(HEADERS))
+    return led_to(place)
 
 
 @router.post("/{assignment_id}/take-back")
 def take_back(request: Request, assignment_id: Id, who: Here) -> Response:
     """Ends an assignment that no coder has committed yet."""
     codings_of(request).take_back(actor_of(request), who, assignment_id)
-    return RedirectResponse(f"{PREFIX}/coding", 303, dict(HEADERS))
+    return led_to(f"{PREFIX}/coding")
 
 
 @blind_router.post("/{session_id}/blind")
@@ -245,4 +245,4 @@ def read_blind(request: Request, session_id: Id, who: Here) -> Response:
     codings.check_own(actor, who, session_id)
     sheet = sheet_of(transcript_of(records, actor, session_id))
     made = codings.read_blind(actor, who, session_id, sheet)
-    return RedirectResponse(f"{PREFIX}/coding/{made}", 303, dict(HEADERS))
+    return led_to(f"{PREFIX}/coding/{made}")

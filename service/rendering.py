@@ -151,9 +151,9 @@ def is_front_door(request: Request) -> bool:
     return (request.method, request.url.path) == ("GET", "/") and shows_pages(request)
 
 
-def to_review() -> Response:
-    """The way to the review page."""
-    return RedirectResponse("/review", 303, dict(HEADERS))
+def led_to(place: str) -> RedirectResponse:
+    """The way to another page of ours, or of the provider that people sign in at."""
+    return RedirectResponse(place, 303, dict(HEADERS))
 
 
 _IN_WORDS = ("no_such_route", "not_found", "wrong_method")
@@ -167,7 +167,7 @@ def refusal(error: ServiceError, request: Request) -> Response:
         query = f"next={quote(place)}" + (
             f"&over={error.code}" if error.code != "signed_off" else ""
         )
-        return RedirectResponse(f"/review/sign-in?{query}", 303, dict(HEADERS))
+        return led_to(f"/review/sign-in?{query}")
     own = error.code in _IN_WORDS
     answered = page(request, "refused.html.j2", status=error.status, error=error, own=own)
     if wait := getattr(error, "retry_after_s", None):

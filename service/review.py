@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from detector.codebook import PILLARS, load_codebook
@@ -20,7 +20,7 @@ from service.errors import NotPermitted
 from service.judgements import NO_REPAIR, STRAIN_KINDS, Review
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, page, say, spoken_of, wants_page
+from service.rendering import HEADERS, led_to, page, say, spoken_of, wants_page
 from service.research_view import pseudonymised
 from service.reviews import Reviews
 from service.schemas import Id
@@ -55,7 +55,7 @@ def _records(request: Request) -> Records:
 def list_sessions(request: Request, who: Here, only: str = "", pillar: str = "") -> Response:
     """What this person may open, newest first; an administrator has the people instead."""
     if who.roles == {Role.ADMIN}:
-        return RedirectResponse(f"{PREFIX}/people", 303, dict(HEADERS))
+        return led_to(f"{PREFIX}/people")
     found = caseload_of(request).sessions(actor_of(request), who)
     kept = [one for one in found if _fits(one, only, pillar)]
     return page(
@@ -88,7 +88,7 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
     except Blind as blind:
         if not (blind.assignment and wants_page(request)):
             raise
-        return RedirectResponse(f"{PREFIX}/coding/{blind.assignment}", 303, dict(HEADERS))
+        return led_to(f"{PREFIX}/coding/{blind.assignment}")
     if not _records(request).with_reports(actor, session_id)[1]:
         with house_of(request).store.transaction(who.tenant_id) as tx:
             caseload.note_read(tx, actor, session_id)

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
 
 from service import oidc, visits
 from service.auth import house_of
@@ -17,7 +16,7 @@ from service.errors import Invalid, NotFound, NotPermitted, ServiceError
 from service.house import House
 from service.keys import Secret, random_secret
 from service.oidc_provider import OidcSettings, Provider
-from service.rendering import HEADERS, page, say, serve_static
+from service.rendering import led_to, page, say, serve_static
 from service.scopes import Role
 from service.settings import Settings
 from service.visiting import (
@@ -127,7 +126,7 @@ def get_sign_in(request: Request, next: str = PREFIX, over: str = "") -> Respons
     """The sign-in page; who is signed in already goes on."""
     _check_host(request)
     if visitor_of(request) is not None:
-        return RedirectResponse(_next(next), 303, dict(HEADERS))
+        return led_to(_next(next))
     said = say(request, f"sign_in.over.{over}") if over in _OVER else ""
     return _form(request, said=said, to=_next(next))
 
@@ -165,7 +164,7 @@ def _entered(request: Request, visit_id: Secret, to: str) -> Response:
     house, before = house_of(request), visitor_of(request)
     if before is not None:
         Entrance(house).sign_out(before, request.scope["state"]["request_id"])
-    led = RedirectResponse(to, 303, dict(HEADERS))
+    led = led_to(to)
     set_cookie(led, house, visit_id)
     for name in _names(house):
         attributes: dict[str, Any] = visits.cookie_attributes(is_https=is_https(house))
@@ -185,7 +184,7 @@ def start(request: Request) -> Response:
     """To the OpenID provider."""
     house = house_of(request)
     url, kept = oidc.begin(_provider(request), house.clock())
-    led = RedirectResponse(url, 303, dict(HEADERS))
+    led = led_to(url)
     _brief(led, house, _names(house)[1], oidc.seal_kept(kept, house.signing).value)
     return led
 
@@ -214,7 +213,7 @@ def sign_out(request: Request) -> Response:
     """Ends the visit."""
     house, who = house_of(request), here(request)
     Entrance(house).sign_out(who, request.scope["state"]["request_id"])
-    led = RedirectResponse(f"{PREFIX}/sign-in", 303, dict(HEADERS))
+    led = led_to(f"{PREFIX}/sign-in")
     led.headers["Clear-Site-Data"] = '"cache"'
     drop_cookie(led, house)
     return led

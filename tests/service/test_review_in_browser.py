@@ -165,6 +165,8 @@ def test_from_signing_in_to_a_finished_review_with_the_keyboard_alone(
     site.is_held.set()
     with opened(chromium, site) as page:
         page.goto("/review")
+        # The browser puts the cursor there by itself, and may do so after the page has loaded.
+        playwright_api.expect(page.locator("#login")).to_be_focused()
         for words in ("ada", site.desk.password, site.desk.code("ada")):
             page.keyboard.type(words)
             press(page, "Tab")

@@ -5,16 +5,17 @@ by a cache or tell another site where somebody came from.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment
 
+from detector.codebook import load_codebook
 from detector.page import environment, words
 from service import visits
 from service.entrance import Visitor
@@ -81,6 +82,16 @@ def _environment(language: str) -> Environment:
     return made
 
 
+def make_ready(language: str) -> None:
+    """Reads and compiles what the first page of a process would otherwise wait for."""
+    load_codebook()
+    made = _environment(language)
+    for room in (files("detector.page"), files("service") / "pages"):
+        for file in room.iterdir():
+            if file.name.endswith(".j2"):
+                made.get_template(file.name)
+
+
 def say(request: Request, key: str, /, **values: Any) -> str:
     """A text of the review page, in its language."""
     return spoken_of(request).say(key, **values)
@@ -120,20 +131,49 @@ def serve_static(name: str) -> Response | None:
 
 def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A template as an answer, with who is here and a token for the page's forms."""
+    content = b"".join(_rendered(request, name, values))
+    return HTMLResponse(content, status, dict(HEADERS))
+
+
+def long_page(request: Request, name: str, **values: Any) -> StreamingResponse:
+    """As `page`, sent while it is rendered: its beginning is seen before its end is made.
+
+    Whatever may refuse belongs before it. An error in the middle breaks the connection off.
+    """
+    parts = _in_parts(_rendered(request, name, values))
+    return StreamingResponse(parts, headers=dict(HEADERS), media_type="text/html")
+
+
+def _rendered(request: Request, name: str, values: Mapping[str, Any]) -> Iterator[bytes]:
+    """The page piece by piece, each of some characters."""
     who: Visitor | None = request.scope["state"].get("visitor")
-    signing = request.app.state.house.signing
-    text = (
-        _environment(request.app.state.house.settings.language)
+    house = request.app.state.house
+    pieces = (
+        _environment(house.settings.language)
         .get_template(name)
-        .render(
+        .generate(
             who=who,
-            csrf=visits.csrf_token(who.visit_id, signing) if who else "",
+            csrf=visits.csrf_token(who.visit_id, house.signing) if who else "",
             idle_s=int(visits.IDLE.total_seconds()),
             **values,
         )
     )
     # As the report's page: half a surrogate in a transcript is no text.
-    return HTMLResponse(text.encode("utf-8", "replace"), status, dict(HEADERS))
+    return (piece.encode("utf-8", "replace") for piece in pieces)
+
+
+_PART_BYTES = 16_384
+"""Sent at once. The first one holds the head of a session's page, which asks for its style."""
+
+
+def _in_parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if len(held) >= _PART_BYTES:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
 
 
 def wants_page(request: Request) -> bool:

@@ -20,7 +20,7 @@ from service.errors import NotPermitted
 from service.judgements import NO_REPAIR, STRAIN_KINDS, Review
 from service.people import People
 from service.records import Records
-from service.rendering import HEADERS, led_to, page, say, spoken_of, wants_page
+from service.rendering import HEADERS, led_to, long_page, page, say, spoken_of, wants_page
 from service.research_view import pseudonymised
 from service.reviews import Reviews
 from service.schemas import Id
@@ -112,7 +112,7 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
             ],
         }
         told["state"]["names"] |= _names(request, who, {one.by for one in comments})
-    return page(
+    return long_page(
         request,
         "session.html.j2",
         view=ReportView(report, load_codebook()),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
 from service import tables
 from service.app import PAGES
@@ -442,6 +443,27 @@ def test_markup_in_names_words_and_notes_stays_text(desk: Any) -> None:
         assert "img" not in seen.tags, path
         assert not [name for name in seen.attributes if name.startswith("on")], path
     assert "onerror" in browser.get(paths[1]).text
+
+
+def test_a_session_page_is_sent_part_by_part_and_its_head_first(desk: Any) -> None:
+    browser, session_id = mine(desk, "ada")
+    sent: list[bytes] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def noted(message: Any) -> None:
+            sent.append(message.get("body", b""))
+            await send(message)
+
+        await desk.front.app(scope, receive, noted)
+
+    watching = TestClient(watched, base_url="http://localhost", cookies=browser.cookies)
+    answered = watching.get(f"/review/sessions/{session_id}", headers={"Accept": "text/html"})
+    parts = [part for part in sent if part]
+    assert len(parts) > 2
+    assert b"report.css" in parts[0]
+    assert b"</html>" not in parts[0]
+    assert b"".join(parts) == answered.content
+    assert answered.text.rstrip().endswith("</html>")
 
 
 # -- the front door ----------------------------------------------------------------------------

@@ -1,17 +1,18 @@
 """Annotations, differences and figures as values, and as rows on both databases."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from service import tables
+from service import tables, upkeep
 from service.adjudications import Adjudications, Agreed
 from service.annotations import Annotation, Coding, annotate, undo
 from service.caseload import View
 from service.codings import Assignment, Kept
 from service.differences import differences, gap_of, settled
 from service.entrance import Visitor
-from service.errors import Conflict, Invalid, NotPermitted, Stale
+from service.errors import Conflict, Invalid, NotPermitted, ServiceError, Stale
 from service.figures import NOTHING, confusion, figures, reasons
 from service.keys import Secret
 from service.scopes import Role
@@ -262,3 +263,21 @@ def test_coding_from_giving_out_to_settling_on_both_databases(
     assert found.adjudication.committed_at is not None
     assert found.adjudication.coding.annotations["turn-1"].reason == "It is plain."
     assert len(deeds.study(rosa.actor(), rosa, "pilot")) == 1
+
+
+def test_codings_end_with_the_text_that_they_quote(either_clinic: Any, sheet: Sheet) -> None:
+    session_id = either_clinic.add(scopes=("research",))
+    deeds = Adjudications(either_clinic.house, either_clinic.queue)
+    rosa, sam = (person(either_clinic, name) for name in ("rosa", "sam"))
+    coders = (rosa.person_id, sam.person_id)
+    at = deeds.give_out(rosa.actor(), session_id, sheet, coders, rosa.person_id, "pilot")
+    deeds.annotate(rosa.actor(), rosa, at, "turn-1", {"markers": ["denial"]}, 1.0, "0")
+    for days, n_left in ((29, 2), (30, 0)):
+        now = either_clinic.clock() + timedelta(days=days)
+        upkeep.sweep(either_clinic.house, now, queue=either_clinic.queue)
+        with either_clinic.house.store.transaction(either_clinic.tenant_id) as tx:
+            blind = tx.select(tables.codings, tables.codings.c["pass"] == "blind")
+            assert len(blind) == n_left
+            assert bool(tx.select(tables.assignments)) is bool(n_left)
+    with pytest.raises(ServiceError):
+        deeds.read(rosa.actor(), rosa, at)

@@ -16,8 +16,6 @@ from detector.codebook import load_codebook
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

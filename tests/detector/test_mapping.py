@@ -47,7 +47,6 @@ def test_it_travels_to_another_process_and_shows_nothing() -> None:
     assert pickle.loads(pickle.dumps(mapped)) == mapped  # noqa: S301 - what datasets does
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("batched", [False, True])
 def test_a_dataset_is_mapped_in_two_processes(
     found: list[dict[str, Any]], tmp_path: Path, batched: bool

@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
 START = """
 import spacy
 from spacy.tokens.underscore import Underscore
@@ -25,7 +23,6 @@ def printed(code: str) -> str:
     return result.stdout
 
 
-@pytest.mark.timeout(120)
 def test_the_hits_of_a_turn_are_spans_with_marker_and_pattern() -> None:
     said = printed(
         """
@@ -55,7 +52,6 @@ except ValueError as error:
     assert said.splitlines()[3] == "role must be client or therapist"
 
 
-@pytest.mark.timeout(120)
 def test_the_factory_is_known_only_from_the_call_on() -> None:
     said = printed(
         """

@@ -329,7 +329,7 @@ class Cluster:
         as_other = shutil.which("runuser", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
         who = [str(as_other), "-u", "postgres", "--"] if os.geteuid() == 0 else []
         command = [*who, str(self.programs / program), *words]
-        done = subprocess.run(command, capture_output=True, cwd=self.folder, timeout=60)
+        done = subprocess.run(command, capture_output=True, cwd=self.folder, timeout=150)
         assert done.returncode == 0, f"{program}: {done.stderr.decode()}"
 
     def start(self) -> None:

@@ -25,7 +25,6 @@ _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(240),
     pytest.mark.skipif(
         _CHROMIUM is None,
         reason="BROWSER TESTS NOT RUN: no chromium on this machine (apt-get install chromium)",
@@ -96,7 +95,7 @@ def opened(chromium: Any, study: Study, login: str, **options: Any) -> Iterator[
     context = chromium.new_context(**{"viewport": _SIZES[1], "base_url": study.url, **options})
     context.add_cookies([{"name": "rupture", "value": study.cookies[login], "url": study.url}])
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
@@ -119,7 +118,7 @@ def press(page: Any, *keys: str) -> None:
 def saved(page: Any) -> None:
     """Waits until nothing is on its way."""
     expected = re.compile(r"Saved\.$")
-    playwright_api.expect(page.locator("#saved")).to_have_text(expected, timeout=20_000)
+    playwright_api.expect(page.locator("#saved")).to_have_text(expected, timeout=60_000)
 
 
 def tab_to(page: Any, fits: str) -> None:

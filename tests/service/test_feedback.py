@@ -135,7 +135,6 @@ def reviewed(desk: Any, client: str, number: int, consent: Any) -> str:
     return str(session_id)
 
 
-@pytest.mark.timeout(240)  # a service, and a network that is trained three times
 def test_from_the_review_page_to_training_with_the_consents_yes_alone(
     desk: Any,
     make_consent: Callable[..., Any],

@@ -45,7 +45,7 @@ def port() -> Iterator[int]:
 
 def say(port: int, *parts: bytes) -> bytes:
     """What is answered until the line is closed, or a whole answer came."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         for part in parts:
             line.sendall(part)
         got = b""
@@ -79,7 +79,7 @@ def test_a_head_is_measured_exactly_where_it_comes_at_once(port: int) -> None:
 
 
 def test_a_head_without_end_is_refused_while_it_still_comes(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-filler: ")
         for _ in range(9):
             line.sendall(b"a" * 8192)
@@ -95,7 +95,7 @@ def test_a_large_head_that_asks_for_another_protocol_is_refused_too(port: int) -
 
 def test_a_large_body_is_no_head_and_the_next_request_on_its_line_is_answered(port: int) -> None:
     first = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n" + b"a" * 300_000
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.sendall(first)
         answer = b""
         while not answer.endswith(b"300000"):
@@ -107,7 +107,7 @@ def test_a_large_body_is_no_head_and_the_next_request_on_its_line_is_answered(po
 
 
 def test_the_second_head_of_a_line_is_limited_like_the_first(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert line.recv(65536).startswith(b"HTTP/1.1 200 ")
         line.sendall(MANY)
@@ -115,7 +115,7 @@ def test_the_second_head_of_a_line_is_limited_like_the_first(port: int) -> None:
 
 
 def test_others_are_answered_while_a_refused_head_still_comes(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.sendall(ONE)
         assert say(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").startswith(b"HTTP/1.1 200 ")
         assert line.recv(65536).startswith(b"HTTP/1.1 431 ")

@@ -460,7 +460,7 @@ def working(place: Any) -> Iterator[Worker]:
         worker.stop(grace_s=5)
 
 
-def until(met: Callable[[], Any], seconds: float = 40.0) -> Any:
+def until(met: Callable[[], Any], seconds: float = 150.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := met()):
         assert time.monotonic() < end, "it did not come about"

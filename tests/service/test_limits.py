@@ -125,7 +125,7 @@ def served(app: ASGIApp, *, http: str = "h11") -> Iterator[int]:
 def asked(port: int, *parts: bytes, pause_s: float = 0.0) -> tuple[bytes, float]:
     """What a server answers to these bytes until it closes, and the seconds that it took."""
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for part in parts:
             connection.sendall(part)
             time.sleep(pause_s)
@@ -248,7 +248,7 @@ def test_a_body_that_drips_is_given_up_though_every_byte_comes_soon() -> None:
     patient = BodyLimits(grace_s=0.4, min_rate=10_000.0, deadline_s=60.0)
     with (
         served(BodyLimit(echo(), patient)) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
     ):
         connection.sendall(head(1000))
         connection.settimeout(0.05)

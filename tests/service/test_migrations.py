@@ -161,7 +161,7 @@ def test_processes_that_migrate_at_once_wait_for_each_other(empty_url: str) -> N
         subprocess.Popen([sys.executable, "-c", code, empty_url], stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=50)[1].decode() for one in begun]
+    said = [one.communicate(timeout=150)[1].decode() for one in begun]
     assert [one.returncode for one in begun] == [0, 0], said
     with opened(empty_url) as kept:
         assert differences(kept) == []

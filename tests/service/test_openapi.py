@@ -230,7 +230,6 @@ def answers_are_as_described(operation: Any, head: dict[str, str], left_out: lis
     call()
 
 
-@pytest.mark.timeout(300)
 def test_the_service_answers_made_up_requests_as_the_document_says(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

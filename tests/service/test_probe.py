@@ -16,11 +16,11 @@ from service.probe import Probe
 
 @pytest.fixture
 def ask() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=10) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         yield client
 
 
-def until(met: Callable[[], Any], seconds: float = 40.0) -> Any:
+def until(met: Callable[[], Any], seconds: float = 150.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := met()):
         assert time.monotonic() < end, "it did not come about"

@@ -26,7 +26,6 @@ from service import work as steps
 from service.errors import Unavailable
 from service.jobs import Worker
 
-pytestmark = pytest.mark.timeout(180)
 """Each test starts and kills whole processes; on a loaded machine that takes a minute."""
 
 DRIVER = """
@@ -170,7 +169,7 @@ def working(place: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
         worker.stop(grace_s=5)
 
 
-def until(met: Callable[[], Any], seconds: float = 50.0) -> Any:
+def until(met: Callable[[], Any], seconds: float = 150.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := met()):
         assert time.monotonic() < end, "it did not come about"

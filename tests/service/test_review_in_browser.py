@@ -23,7 +23,6 @@ _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(180),
     pytest.mark.skipif(
         _CHROMIUM is None,
         reason="BROWSER TESTS NOT RUN: no chromium on this machine (apt-get install chromium)",
@@ -97,7 +96,7 @@ def opened(chromium: Any, site: Site, login: str = "", **options: Any) -> Iterat
         cookie = site.desk.signed_in(login).cookies["rupture"]
         context.add_cookies([{"name": "rupture", "value": cookie, "url": site.url}])
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
@@ -146,7 +145,7 @@ def saved(page: Any) -> None:
 
 def told(page: Any, words: Any, at: str = "#saved") -> None:
     """Waits until the page says this."""
-    playwright_api.expect(page.locator(at)).to_have_text(words, timeout=20_000)
+    playwright_api.expect(page.locator(at)).to_have_text(words, timeout=60_000)
 
 
 def pressed(page: Any, item: str) -> str | None:
@@ -166,7 +165,7 @@ def test_from_signing_in_to_a_finished_review_with_the_keyboard_alone(
     with opened(chromium, site) as page:
         page.goto("/review")
         # The browser puts the cursor there by itself, and may do so after the page has loaded.
-        playwright_api.expect(page.locator("#login")).to_be_focused()
+        playwright_api.expect(page.locator("#login")).to_be_focused(timeout=60_000)
         for words in ("ada", site.desk.password, site.desk.code("ada")):
             page.keyboard.type(words)
             press(page, "Tab")

@@ -32,8 +32,6 @@ CONSENT = Consent(
 Serve = Callable[..., Any]
 RUNNER = CliRunner()
 
-pytestmark = pytest.mark.timeout(180)  # some start the service twice
-
 
 def lives(pid: int) -> bool:
     """Whether a process runs; one that nobody has buried yet does not."""

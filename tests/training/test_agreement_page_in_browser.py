@@ -18,7 +18,6 @@ _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(120),
     pytest.mark.skipif(
         # Where it is asked for, as in CI, the tests fail for want of it.
         _CHROMIUM is None and not os.environ.get("RUPTURE_NEEDS_CHROMIUM"),

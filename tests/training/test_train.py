@@ -230,7 +230,6 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     assert not (tmp_path / "run" / ".work").exists()
 
 
-@pytest.mark.timeout(240)
 def test_a_killed_process_is_taken_up_where_it_was(
     tmp_path: Path, config: TrainConfig, base: str
 ) -> None:

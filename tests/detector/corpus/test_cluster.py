@@ -23,7 +23,6 @@ from detector.corpus.sessions import Chunk
 distributed = pytest.importorskip("distributed", reason="NOT TESTED: distributed not installed")
 
 pytestmark = [
-    pytest.mark.timeout(300),
     # Its own sockets, closed when its loop ends and not before.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
@@ -58,7 +57,7 @@ def started(*given: str, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def address_in(path: Path) -> str:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while time.monotonic() < end:
         try:
             return str(json.loads(path.read_text())["address"])

@@ -42,7 +42,6 @@ def test_every_session_has_its_row_in_the_order_of_the_input(reports: Path) -> N
     assert (row["checkpoint"], row["backend"]) == ("rules-1", None)
 
 
-@pytest.mark.timeout(240)
 def test_the_bytes_are_the_same_with_any_number_of_workers_and_any_size_of_chunk(
     corpus: Path, reports: Path, tmp_path: Path, score_corpus: Score
 ) -> None:
@@ -223,7 +222,6 @@ def until(is_true: Callable[[], bool], process: subprocess.Popen[str], seconds: 
         time.sleep(0.002)
 
 
-@pytest.mark.timeout(300)
 def test_runs_killed_at_random_points_end_in_the_same_bytes(
     corpus: Path, reports: Path, tmp_path: Path
 ) -> None:
@@ -264,7 +262,6 @@ JOINS = CHILD.replace(
 )
 
 
-@pytest.mark.timeout(120)
 def test_a_run_killed_while_it_joins_is_joined_by_the_next(
     corpus: Path, reports: Path, tmp_path: Path, score_corpus: Score, monkeypatch: Any
 ) -> None:
@@ -293,7 +290,6 @@ FULL = CHILD.replace(
 )
 
 
-@pytest.mark.timeout(120)
 def test_a_disk_that_takes_no_more_is_told_and_leaves_no_half_of_a_file(
     corpus: Path, reports: Path, tmp_path: Path, score_corpus: Score
 ) -> None:
@@ -378,7 +374,6 @@ def test_a_worker_of_another_version_scores_nothing() -> None:
     assert Work(request, made_by=made_by(request, keeps_text=True))(Chunk((), ())).n_sessions == 0
 
 
-@pytest.mark.timeout(240)
 def test_a_session_that_kills_its_process_stands_in_the_side_list_alone(
     make_rows: Rows, tmp_path: Path, score_corpus: Score, write_corpus: Write, monkeypatch: Any
 ) -> None:

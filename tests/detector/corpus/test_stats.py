@@ -195,7 +195,6 @@ def test_the_page_loads_nothing_and_says_whose_labels_these_are(record: dict[str
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(120)
 @pytest.mark.skipif(
     _CHROMIUM is None and not os.environ.get("RUPTURE_NEEDS_CHROMIUM"),
     reason="BROWSER TESTS NOT RUN: no chromium on this machine (apt-get install chromium)",

@@ -174,7 +174,9 @@ def test_from_giving_out_to_the_table_with_the_keyboard_alone(chromium: Any, stu
         saved(page)
         assert "Complaint about the therapist" in says(page, "turn-3")
         press(page, "u")
-        playwright_api.expect(page.locator("#turn-3 [data-says]")).to_have_text("not coded")
+        playwright_api.expect(page.locator("#turn-3 [data-says]")).to_have_text(
+            "not coded", timeout=60_000
+        )
         press(page, "n", "z")
         saved(page)
         while not page.evaluate("document.activeElement.id.startsWith('segment')"):

@@ -19,6 +19,7 @@ from training.agreement_text import as_markdown, as_table, disagreements_csv
 from training.coding import lay_out
 from training.corpus import TrainingDataError, load_annomi, told
 from training.labels import FORMATS, Transcripts, annomi, label_studio, told_format
+from training.labels.voices import joined
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,12 +117,7 @@ def _read_all(paths: Sequence[Path], source: str | None) -> Labels:
         if not path.exists():
             raise AnnotationError("no such file or folder", where=path.name)
         found.append((FORMATS[source] if source else told_format(path)).read(path))
-    return Labels(
-        tuple(one for labels in found for one in labels.annotations),
-        tuple(place for labels in found for place in labels.places),
-        tuple(one for labels in found for one in labels.adjudications),
-        tuple(note for labels in found for note in labels.notes),
-    )
+    return joined(found)
 
 
 def _read_texts(patterns: Sequence[str]) -> dict[str, Transcript]:

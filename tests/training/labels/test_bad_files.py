@@ -83,12 +83,12 @@ def region(start: Any, end: Any, label: str = "denial") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "e.json: not JSON; is the file whole?"),
+        ("[{},\n{", "e.json, line 2: not JSON; is the file whole?"),
         ({"tasks": []}, "e.json: not a list of tasks"),
         ([{"data": {"x": CANARY}}], "e.json, task 1: not a task with paragraph labels"),
         (studio([region("1", "2")]), "result 1: a label on turns 1 to 2: the dialogue has 2"),
         (studio([region(0, 0, CANARY)]), "a label that the codebook does not have"),
-        (studio([{"from_name": "label"}]), "e.json, task 1: not a task"),
+        (studio([{"from_name": "label"}]), "e.json, task 1 (id 7): not a task"),
     ],
 )
 def test_a_label_studio_file_that_is_none_is_refused(

@@ -33,7 +33,8 @@ Out = Annotated[Path | None, typer.Option(help="Where it is written.")]
 Texts = Annotated[
     list[str] | None,
     typer.Option(
-        "--transcripts", help="Sessions, folders or globs; a file's name is its session's id."
+        "--transcripts",
+        help="Sessions, folders or globs; a file's name is its session's id. Or a ConvoKit corpus.",
     ),
 ]
 
@@ -124,22 +125,42 @@ def _read_texts(patterns: Sequence[str]) -> dict[str, Transcript]:
     """Transcripts by the names of their files; a folder stands for what is in it."""
     from detector.formats import read_transcript
     from detector.roles import assign_roles
-    from detector.targets import expand
 
-    folders = [f"{one.rstrip('/')}/*" if Path(one).is_dir() else one for one in patterns]
     texts: dict[str, Transcript] = {}
-    for name in expand(folders):
-        session_id = Path(name).stem
+    for session_id, name, data in _named(patterns):
         if session_id in texts:
             raise AnnotationError("two transcripts have this name", where=session_id)
         try:
-            text = read_transcript(Path(name))
+            text = read_transcript(data)
             texts[session_id] = assign_roles(text, is_noted=False).transcript
         except UnknownRole:
             texts[session_id] = text
         except TranscriptError as error:
-            raise AnnotationError(str(error), where=Path(name).name) from None
+            raise AnnotationError(str(error), where=name) from None
     return texts
+
+
+def _named(patterns: Sequence[str]) -> Iterator[tuple[str, str, Path | bytes]]:
+    """Each transcript's session, its name for an error, and the file or its content."""
+    from detector.targets import expand
+
+    for one in patterns:
+        if (Path(one) / "utterances.jsonl").is_file():
+            yield from _conversations(Path(one))
+            continue
+        for name in expand([f"{one.rstrip('/')}/*" if Path(one).is_dir() else one]):
+            yield Path(name).stem, Path(name).name, Path(name)
+
+
+def _conversations(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """A ConvoKit corpus's conversations, as `rupture corpus score` reads them."""
+    from detector.corpus.convokit import read_folder
+
+    for session, _ in read_folder(folder):
+        where = f"{folder.name}, conversation {session.line}"
+        if session.problem is not None:
+            raise AnnotationError(session.problem.reason, where=where)
+        yield session.session_id, where, session.data
 
 
 @app.command("export")

@@ -57,6 +57,7 @@ docs: $(VENV)/.dev
 # base encoder's folder, beside the usual way of using the same encoder.
 bench: $(VENV)/.dev
 	$(BIN)/python -m training.bench $(if $(RUPTURE_BASE),--base $(RUPTURE_BASE))
+	$(BIN)/python -m training.corpus_bench
 	deploy/with-postgres.sh $(BIN)/python -m service.bench
 	$(BIN)/python -m service.page_bench
 

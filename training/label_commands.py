@@ -19,6 +19,7 @@ from training.agreement_text import as_markdown, as_table, disagreements_csv
 from training.coding import lay_out
 from training.corpus import TrainingDataError, load_annomi, told
 from training.labels import FORMATS, Transcripts, annomi, label_studio, told_format
+from training.labels.voices import joined
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,7 +33,8 @@ Out = Annotated[Path | None, typer.Option(help="Where it is written.")]
 Texts = Annotated[
     list[str] | None,
     typer.Option(
-        "--transcripts", help="Sessions, folders or globs; a file's name is its session's id."
+        "--transcripts",
+        help="Sessions, folders or globs; a file's name is its session's id. Or a ConvoKit corpus.",
     ),
 ]
 
@@ -116,34 +118,49 @@ def _read_all(paths: Sequence[Path], source: str | None) -> Labels:
         if not path.exists():
             raise AnnotationError("no such file or folder", where=path.name)
         found.append((FORMATS[source] if source else told_format(path)).read(path))
-    return Labels(
-        tuple(one for labels in found for one in labels.annotations),
-        tuple(place for labels in found for place in labels.places),
-        tuple(one for labels in found for one in labels.adjudications),
-        tuple(note for labels in found for note in labels.notes),
-    )
+    return joined(found)
 
 
 def _read_texts(patterns: Sequence[str]) -> dict[str, Transcript]:
     """Transcripts by the names of their files; a folder stands for what is in it."""
     from detector.formats import read_transcript
     from detector.roles import assign_roles
-    from detector.targets import expand
 
-    folders = [f"{one.rstrip('/')}/*" if Path(one).is_dir() else one for one in patterns]
     texts: dict[str, Transcript] = {}
-    for name in expand(folders):
-        session_id = Path(name).stem
+    for session_id, name, data in _named(patterns):
         if session_id in texts:
             raise AnnotationError("two transcripts have this name", where=session_id)
         try:
-            text = read_transcript(Path(name))
+            text = read_transcript(data)
             texts[session_id] = assign_roles(text, is_noted=False).transcript
         except UnknownRole:
             texts[session_id] = text
         except TranscriptError as error:
-            raise AnnotationError(str(error), where=Path(name).name) from None
+            raise AnnotationError(str(error), where=name) from None
     return texts
+
+
+def _named(patterns: Sequence[str]) -> Iterator[tuple[str, str, Path | bytes]]:
+    """Each transcript's session, its name for an error, and the file or its content."""
+    from detector.targets import expand
+
+    for one in patterns:
+        if (Path(one) / "utterances.jsonl").is_file():
+            yield from _conversations(Path(one))
+            continue
+        for name in expand([f"{one.rstrip('/')}/*" if Path(one).is_dir() else one]):
+            yield Path(name).stem, Path(name).name, Path(name)
+
+
+def _conversations(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """A ConvoKit corpus's conversations, as `rupture corpus score` reads them."""
+    from detector.corpus.convokit import read_folder
+
+    for session, _ in read_folder(folder):
+        where = f"{folder.name}, conversation {session.line}"
+        if session.problem is not None:
+            raise AnnotationError(session.problem.reason, where=where)
+        yield session.session_id, where, session.data
 
 
 @app.command("export")

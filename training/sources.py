@@ -14,15 +14,19 @@ read as context that teaches nothing. `split` is train, dev or test, and a test 
 trained on.
 """
 
-import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import typer
+
+from detector.annotation import SEEN, Annotation, check
 from detector.codebook import PILLARS
-from detector.errors import TranscriptError
+from detector.errors import AnnotationError, TranscriptError
 from detector.report import RATINGS
 from detector.transcript import Cue, Role, Transcript
 from training.corpus import (
@@ -33,6 +37,8 @@ from training.corpus import (
     load_synthetic,
 )
 from training.examples import known_markers
+from training.labels.label_studio import Task, notes_of, tasks_of
+from training.labels.long import json_object, text_of
 
 SPLITS = ("train", "dev", "test")
 
@@ -48,7 +54,8 @@ class DataConfig:
         splits: which splits are learned from, and folded, e.g. train alone where a choice is to
             be made that dev shall not have had a part in. A test split is never read.
         exports: files of this module's JSON lines.
-        label_studio: Label Studio exports (JSON).
+        label_studio: Label Studio exports (JSON); what of them is passed over is said on
+            standard error.
     """
 
     annomi: bool = True
@@ -71,7 +78,10 @@ def load_sessions(config: DataConfig) -> list[LabelledSession]:
     for name in config.exports:
         sessions += read_export(Path(name))
     for name in config.label_studio:
-        sessions += read_label_studio(Path(name))
+        found, notes = read_label_studio(Path(name))
+        sessions += found
+        for note in notes:
+            typer.echo(note, err=True)
     if config.synthetic:
         sessions += load_synthetic()
     _check_ids(sessions)
@@ -124,26 +134,22 @@ def read_export(path: Path) -> list[LabelledSession]:
     Raises: TrainingDataError: not readable, or a line is not such a session; by its number.
     """
     sessions = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        if line.strip():
-            where = f"{path.name}, line {number}"
-            sessions.append(_export_session(_json(line, where), where))
+    with _told():
+        # Only a line feed ends a line: what is said may hold other signs that do.
+        for number, line in enumerate(text_of(path).split("\n"), start=1):
+            if line.strip():
+                where = f"{path.name}, line {number}"
+                sessions.append(_export_session(json_object(line, where), where))
     return sessions
 
 
-def _text(path: Path) -> str:
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with a file of labels, as this room's error."""
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingDataError(f"{path.name}: not a readable UTF-8 file") from error
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        # The library's own error holds the text, so it is not passed on.
-        raise TrainingDataError(f"{where}: not JSON") from None
+        yield
+    except AnnotationError as error:
+        raise TrainingDataError(str(error)) from None
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -256,78 +262,100 @@ def _ratings(given: Mapping[str, Any], where: str) -> dict[str, float]:
     return {name: float(value) for name, value in given.items()}
 
 
-def read_label_studio(path: Path) -> list[LabelledSession]:
-    """Sessions of a Label Studio export (JSON) of dialogues with paragraph labels.
+def read_label_studio(path: Path) -> tuple[list[LabelledSession], tuple[str, ...]]:
+    """Sessions of a Label Studio export (JSON), and what of it teaches nothing.
 
-    A task's `data` holds `dialogue`, a list of {author, text}; an author is "client" or
-    "therapist", or `data.roles` says which. `data` may hold session_id, group, client and split.
-    A paragraph carries a marker that at least half of the task's annotations give it; with two
-    or more, each is kept as a raw coding. Cancelled annotations, and tasks without one, are
-    skipped.
+    Each paragraph is a cue; its author, or what `data.roles` says of the author, is its role.
+    `data` may hold session_id, group, client and split. What an adjudication says stands; without
+    one a paragraph carries a marker that at least half of the coders give it. With two coders or
+    more each is kept as a raw coding. A model's marks are not learned from, and a task that no
+    coder has coded is left out.
 
-    Raises: TrainingDataError: not such a file, or an unknown label; names task and label.
+    Raises: TrainingDataError: not such a file, an unknown label, a paragraph of no role, or a
+        coder who says two things of one; names the task, its id and the place.
     """
-    tasks = _json(_text(path), path.name)
-    if not isinstance(tasks, list):
-        raise TrainingDataError(f"{path.name}: not a list of tasks; export as JSON")
-    found = (_studio_session(task, f"{path.name}, task {n}") for n, task in enumerate(tasks, 1))
-    return [session for session in found if session is not None]
+    sessions, skipped = [], Counter[str]()
+    with _told():
+        for task in tasks_of(path, skipped):
+            check(task.labels)
+            session = _studio_session(task)
+            if session is not None:
+                sessions.append(session)
+            elif task.labels.annotations:
+                skipped["tasks that only a model has marked"] += 1
+    return sessions, notes_of(path, skipped)
 
 
-def _studio_session(task: Any, where: str) -> LabelledSession | None:
-    try:
-        data, given = task["data"], task["annotations"]
-        roles = {str(k): str(v) for k, v in data.get("roles", {}).items()}
-        cues = [
-            _cue(str(place), _studio_turn(said, roles), f"{where}, paragraph {place}")
-            for place, said in enumerate(data["dialogue"])
-        ]
-        kept = [one["result"] for one in given if not one.get("was_cancelled")]
-        codings = [_studio_coding(result, len(cues), where) for result in kept]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise TrainingDataError(f"{where}: not a dialogue task ({type(error).__name__})") from None
-    if not codings:
+def _studio_session(task: Task) -> LabelledSession | None:
+    by_coder: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
+    for one in task.labels.annotations:
+        if one.stage != "model":
+            by_coder[one.stage, one.coder].append(one)
+    if not by_coder:
         return None
-    record = {key: str(data[key]) for key in _OF_SESSION[:4] if data.get(key)}
-    record.setdefault("session_id", f"{Path(where.split(',')[0]).stem}-{task.get('id', '')}")
-    session = _session(record, cues, _settled(codings), {}, where)
-    return replace(session, codings=tuple(codings) if len(codings) > 1 else ())
+    cues = []
+    for place, said in enumerate(task.paragraphs):
+        at = f"{task.where}, paragraph {place}"
+        if not said["role"]:
+            raise TrainingDataError(
+                f"{at}: its author is none of {', '.join(Role)}; say in data.roles who is what"
+            )
+        cues.append(_cue(str(place), _checked(said, _OF_TURN, ("role", "text"), at), at))
+    about = {key: str(task.about[key]) for key in _OF_SESSION[1:4] if task.about.get(key)}
+    decided = [own for (stage, _), own in by_coder.items() if stage == "adjudicated"]
+    blind = [own for (stage, _), own in by_coder.items() if stage == "blind"]
+    settled = decided or blind
+    raw = tuple(map(_coding_of, blind)) if len(blind) > 1 else ()
+    record = {**about, "session_id": task.session_id}
+    labels = _settled([_coding_of(own) for own in settled])
+    session = _session(record, cues, labels, _mean_ratings(settled), task.where)
+    return replace(session, codings=raw)
 
 
-def _studio_turn(said: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
-    author = str(said["author"])
-    role = roles.get(author, author).strip().lower()
-    times = {"start_s": said.get("start"), "end_s": said.get("end")}
-    return {"speaker": author, "role": role, "text": said["text"], **times}
-
-
-def _studio_coding(
-    results: Iterable[Mapping[str, Any]], n_paragraphs: int, where: str
-) -> dict[str, CueLabel]:
-    """One annotation's markers by paragraph, counted from 0."""
-    markers: dict[str, frozenset[str]] = defaultdict(frozenset)
-    for result in results:
-        if result["type"] not in ("paragraphlabels", "labels"):
-            continue
-        value = result["value"]
-        names = known_markers(value[result["type"]], where)
-        first, last = int(value["start"]), int(value["end"])
-        if not 0 <= first <= last < n_paragraphs:
-            raise TrainingDataError(f"{where}: a label lies outside the dialogue")
-        for place in range(first, last + 1):
-            markers[str(place)] |= names
-    return {place: CueLabel(names, 1) for place, names in markers.items()}
+def _coding_of(own: Sequence[Annotation]) -> dict[str, CueLabel]:
+    """One coder's marks by paragraph. A mark without an intensity has the least, 1."""
+    by_place: dict[int, list[Annotation]] = defaultdict(list)
+    for one in own:
+        if one.unit_type == "turn" and one.code != SEEN and one.value:
+            by_place[one.unit_index].append(one)
+    return {
+        str(place): CueLabel(
+            frozenset(one.code for one in marks),
+            max(one.intensity or 1 for one in marks),
+            next((one.pillar for one in marks if one.pillar), None),
+            all(one.sure is not False for one in marks),
+        )
+        for place, marks in by_place.items()
+    }
 
 
 def _settled(codings: Sequence[Mapping[str, CueLabel]]) -> dict[str, CueLabel]:
-    """What at least half of the codings say of each cue; unsure where they are not at one."""
+    """What at least half of the codings say of each cue; unsure where they are not at one.
+
+    Intensity is the mean, and the pillar the first, of those who give a marker that stands.
+    """
     settled = {}
     for cue_id in sorted({cue_id for coding in codings for cue_id in coding}):
-        said = [coding.get(cue_id, CueLabel()).markers for coding in codings]
+        said = [coding.get(cue_id, CueLabel()) for coding in codings]
         names = frozenset(
             name
-            for name in frozenset().union(*said)
-            if 2 * sum(name in own for own in said) >= len(said)
+            for name in frozenset().union(*(one.markers for one in said))
+            if 2 * sum(name in one.markers for one in said) >= len(said)
         )
-        settled[cue_id] = CueLabel(names, int(bool(names)), sure=len(set(said)) == 1)
+        who = [one for one in said if one.markers & names]
+        settled[cue_id] = CueLabel(
+            names,
+            round(fmean(one.intensity for one in who)) if who else 0,
+            next((one.pillar for one in who if one.pillar), None),
+            len({one.markers for one in said}) == 1 and all(one.sure for one in said),
+        )
     return settled
+
+
+def _mean_ratings(codings: Sequence[Sequence[Annotation]]) -> dict[str, float]:
+    """Each rating of the session, the mean over those who gave it."""
+    given: dict[str, list[int]] = defaultdict(list)
+    for one in (one for own in codings for one in own):
+        if one.code in RATINGS and one.unit_type == "session" and one.value is not None:
+            given[one.code].append(one.value)
+    return {name: fmean(values) for name, values in given.items()}

@@ -106,6 +106,8 @@ def _score(
         done = run.score(names, out, request, workers=workers, advance=advance, **more)
     known = f", {done.n_known:,} of them scored before" if done.n_known else ""
     typer.echo(f"{done.n_rows:,} of {done.n_sessions:,} sessions in {done.out}{known}.")
+    if done.unread:
+        _warn(f"keys or columns of the input that are not read: {done.unread}")
     if done.n_problems:
         _warn(f"{done.n_problems:,} sessions were not scored: see {done.problems}")
         raise typer.Exit(EXIT_UNUSABLE)

@@ -100,20 +100,40 @@ def _utterances(
         people[speaker] = {"meta": {"role": turn["role"]}, "vectors": []}
         own = {name: value for name, value in turn.items() if name not in _TURN}
         place = turn["index"]
-        yield {
-            "id": f"{session_id}/{place}",
-            "conversation_id": session_id,
-            "text": turn["text"],
-            "speaker": speaker,
-            "meta": {
+        yield utterance_of(
+            session_id,
+            place,
+            text=turn["text"],
+            speaker=speaker,
+            meta={
                 "label": turn["speaker"],
                 **{name: turn[name] for name in ("role", "start_s", "end_s")},
                 OURS: own,
             },
-            "reply-to": f"{session_id}/{place - 1}" if place else None,
-            "timestamp": turn["start_s"] if is_timed else place,
-            "vectors": [],
-        }
+            timestamp=turn["start_s"] if is_timed else place,
+        )
+
+
+def utterance_of(
+    session_id: str,
+    place: int,
+    *,
+    text: str,
+    speaker: str,
+    meta: Mapping[str, Any],
+    timestamp: float,
+) -> dict[str, Any]:
+    """A turn as a line of utterances.jsonl: `place` from 0, its answer to the turn before."""
+    return {
+        "id": f"{session_id}/{place}",
+        "conversation_id": session_id,
+        "text": text,
+        "speaker": speaker,
+        "meta": meta,
+        "reply-to": f"{session_id}/{place - 1}" if place else None,
+        "timestamp": timestamp,
+        "vectors": [],
+    }
 
 
 def _meta(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:

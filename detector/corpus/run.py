@@ -36,12 +36,16 @@ class Progress:
 
 @dataclass(slots=True)
 class Summary:
-    """What a run did. `n_known` of the sessions were scored by an earlier run."""
+    """What a run did. `n_known` of the sessions were scored by an earlier run.
+
+    `unread` names keys and columns of the input that are not read; empty: there are none.
+    """
 
     n_sessions: int = 0
     n_known: int = 0
     n_problems: int = 0
     n_rows: int = 0
+    unread: str = ""
     out: Path = Path()
     problems: Path = Path()
 
@@ -103,8 +107,9 @@ def score(
             advance(Progress(found.n_bytes, outcome.upto, n_done, done.n_problems))
         done.n_known = reading.n_known
         done.n_sessions += reading.n_known
-        done.n_rows = kept.join(bytes(reading.order))
+        done.n_rows = kept.join(bytes(reading.order), found.unread.problems())
         done.n_problems = done.n_sessions - done.n_rows
+        done.unread = str(found.unread)
         return done
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from detector.corpus.errors import NothingToRead
+from detector.corpus.inputs import Unread, columns_of
 from detector.corpus.sessions import BadField, Problem, Session, session_of
 from detector.formats import MAX_BYTES
 from detector.targets import expand
@@ -32,21 +33,23 @@ class Walk:
 
     `n_bytes` is how much there is to read and `n_read` how much of it is read, for the progress.
     A file that is named twice is read once. `skip` are paths that are never read: the run's own.
-    Iterating again starts anew.
+    `unread` is what rows had beside. Iterating again starts anew.
     """
 
     names: tuple[str, ...]
     skip: frozenset[str] = frozenset()
     n_bytes: int = 0
     n_read: int = 0
+    unread: Unread = field(default_factory=Unread)
     _ids: set[int] = field(default_factory=set, repr=False)
 
     def __iter__(self) -> Iterator[Session]:
         self.n_read = 0
         self._ids.clear()
+        self.unread.by_file.clear()
         for path, stem in self._files():
             before, size = self.n_read, _size(path)
-            for session, share in _sessions(path, stem):
+            for session, share in _sessions(path, stem, self.unread):
                 self.n_read = before + int(share * size)
                 yield self._once(session)
             self.n_read = before + size
@@ -116,7 +119,7 @@ def _within(path: Path) -> Iterator[Path]:
             yield from _within(entry)
 
 
-def _sessions(path: Path, stem: str) -> Iterator[tuple[Session, float]]:
+def _sessions(path: Path, stem: str, unread: Unread) -> Iterator[tuple[Session, float]]:
     """A file's sessions, each with the share of the file that is read by then."""
     source = path.as_posix()
     try:
@@ -125,9 +128,9 @@ def _sessions(path: Path, stem: str) -> Iterator[tuple[Session, float]]:
 
             yield from read_folder(path)
         elif path.suffix.lower() == PARQUET:
-            yield from _of_parquet(path, source)
+            yield from _of_parquet(path, source, unread)
         elif path.suffix.lower() in JSONL and _is_corpus(path):
-            yield from _of_jsonl(path, source)
+            yield from _of_jsonl(path, source, unread)
         else:
             yield _of_file(path, source, stem), 1.0
     except OSError as error:
@@ -155,12 +158,12 @@ def _is_corpus(path: Path) -> bool:
     return False
 
 
-def _of_jsonl(path: Path, source: str) -> Iterator[tuple[Session, float]]:
+def _of_jsonl(path: Path, source: str, unread: Unread) -> Iterator[tuple[Session, float]]:
     size = path.stat().st_size or 1
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), start=1):
             if line.strip():
-                yield _of_line(line, source, number), file.tell() / size
+                yield _of_line(line, source, number, unread), file.tell() / size
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -171,7 +174,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
             line = file.readline(MAX_BYTES + 1)
 
 
-def _of_line(line: bytes, source: str, number: int) -> Session:
+def _of_line(line: bytes, source: str, number: int, unread: Unread) -> Session:
     if len(line) > MAX_BYTES:
         return _bad(source, number, "too_large", f"a line of more than {MAX_BYTES:,} bytes")
     try:
@@ -180,6 +183,7 @@ def _of_line(line: bytes, source: str, number: int) -> Session:
         return _bad(source, number, "not_json", "the line is not JSON")
     if not isinstance(found, dict):
         return _bad(source, number, "not_json", "the line is not a JSON object")
+    unread.of_row(source, found)
     text = found.get("transcript")
     if text is not None and not isinstance(text, str):
         return _bad(source, number, "bad_field", "transcript must be a text")
@@ -199,12 +203,10 @@ def _bad(source: str, line: int | None, code: str, reason: str) -> Session:
     return Session(source, line, problem=Problem(code, reason))
 
 
-def _of_parquet(path: Path, source: str) -> Iterator[tuple[Session, float]]:
+def _of_parquet(path: Path, source: str, unread: Unread) -> Iterator[tuple[Session, float]]:
     """Rows of a Parquet corpus; a file that is none, or ends too early, gives one problem."""
     from pyarrow import ArrowException, ArrowInvalid
     from pyarrow.parquet import ParquetFile
-
-    from detector.corpus.inputs import columns_of
 
     number = 0
     try:
@@ -214,6 +216,7 @@ def _of_parquet(path: Path, source: str) -> Iterator[tuple[Session, float]]:
             except BadField as error:
                 yield _bad(source, None, "unknown_columns", str(error)), 1.0
                 return
+            unread.of_schema(source, file.schema_arrow)
             n_rows = file.metadata.num_rows or 1
             for batch in file.iter_batches(_AT_ONCE, columns=wanted):
                 for found in batch.to_pylist():

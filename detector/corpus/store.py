@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,13 +122,14 @@ class Store:
             file.write(part)
         self._place(path, keys)
 
-    def join(self, order: bytes) -> int:
+    def join(self, order: bytes, beside: Iterable[Mapping[str, Any]] = ()) -> int:
         """Writes the result and the side list in the order of the keys; returns its sessions.
 
         The bytes depend on the rows and their order alone, not on how they came to be parts.
 
         Args:
             order: keys of the input's sessions, one after the other.
+            beside: further lines of the side list, which stand at its end.
 
         Raises: OutputFull: the result before, if there was one, stays, and so do the parts.
         """
@@ -144,6 +145,8 @@ class Store:
             for table in self._groups(order, side):
                 writer.write_table(pa.table(table.columns, schema=schema()), GROUP_ROWS)
                 n_rows += len(table)
+            for said in beside:
+                _note(side, said)
         with _told(self.out):
             shutil.rmtree(_parts_of(self.out))
         return n_rows
@@ -226,8 +229,12 @@ def _without_problems(table: Any, side: IO[bytes]) -> Any:
             "code": row["problem_code"],
             "reason": row["problem_reason"],
         }
-        side.write(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        _note(side, said)
     return table.filter(good).drop_columns(list(PROBLEM))
+
+
+def _note(side: IO[bytes], said: Mapping[str, Any]) -> None:
+    side.write(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
 
 @contextmanager

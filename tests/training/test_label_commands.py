@@ -128,3 +128,19 @@ def test_tasks_hold_the_detectors_marks_as_predictions(tmp_path: Path) -> None:
     assert {"minimal_response"} <= {one["value"]["paragraphlabels"][0] for one in marks}
     assert 'value="minimal_response"' in (tmp_path / "c.xml").read_text("utf-8")
     assert "Sam" not in json.dumps(task["data"]["dialogue"][0]["author"])
+
+
+def test_labels_go_into_a_convokit_corpus_and_come_back_checked_against_it(tmp_path: Path) -> None:
+    labels = table(tmp_path / "l.csv", *seen("a"), "session,turn,9,a,minimal_response,1")
+    corpus, out = tmp_path / "corpus", tmp_path / "back.jsonl"
+    done = run("export", labels, "--to", "convokit", "--out", corpus, "--transcripts", SESSION)
+    assert done.exit_code == 0, done.output
+    done = run("import", corpus, "--out", out, "--transcripts", corpus)
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert {(one["unit_index"], one["code"]) for one in found} == {
+        (0, "seen"),
+        (9, "minimal_response"),
+    }
+    again = run("export", labels, "--to", "convokit", "--out", corpus, "--transcripts", SESSION)
+    assert (again.exit_code, again.stderr) == (3, "corpus: File exists\n")

@@ -43,7 +43,13 @@ def task(*annotations: Any, **data: Any) -> dict[str, Any]:
 
 def annotation(label: str, start: Any = "1", end: Any = "1", **more: Any) -> dict[str, Any]:
     value = {"start": start, "end": end, "paragraphlabels": [label]}
-    return {"result": [{"type": "paragraphlabels", "value": value}], **more}
+    region = {"id": "r", "from_name": "label", "type": "paragraphlabels", "value": value}
+    return {"completed_by": 1, "result": [region], **more}
+
+
+def control(name: str, type_: str, **value: Any) -> dict[str, Any]:
+    """What Label Studio keeps of a control beside the labels; `r` is the labelled region."""
+    return {"id": "r", "from_name": name, "type": type_, "value": value}
 
 
 def studio(folder: Path, *tasks: Any) -> Path:
@@ -110,45 +116,117 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         read_export(tmp_path / "absent.jsonl")
 
 
+def test_a_line_ends_at_a_line_feed_alone(tmp_path: Path) -> None:
+    turns = [{"role": "client", "text": "Fine.\u2028I guess.\x85"}]
+    path = tmp_path / "export.jsonl"
+    path.write_text(json.dumps(session(turns=turns), ensure_ascii=False), encoding="utf-8")
+    (found,) = read_export(path)
+    assert found.transcript.cues[0].text == "Fine.\u2028I guess.\x85"
+
+
 def test_label_studio_paragraphs_become_cues_with_their_labels(tmp_path: Path) -> None:
-    (found,) = read_label_studio(studio(tmp_path, task(annotation("denial"))))
+    (found,), _ = read_label_studio(studio(tmp_path, task(annotation("denial"))))
     assert [cue.role for cue in found.transcript.cues] == [Role.THERAPIST, Role.CLIENT]
     assert found.labels["1"].markers == {"denial"}
     assert found.session_id == "studio-7"
 
 
+def test_a_label_studio_task_says_whose_session_it_is(tmp_path: Path) -> None:
+    about = {"session_id": "s1", "group": "g", "client": "c", "split": "dev"}
+    (found,), _ = read_label_studio(studio(tmp_path, task(annotation("denial"), **about)))
+    assert (found.session_id, found.group, found.client, found.split) == ("s1", "g", "c", "dev")
+
+
 def test_whole_numbers_and_strings_name_paragraphs_alike(tmp_path: Path) -> None:
-    (found,) = read_label_studio(studio(tmp_path, task(annotation("denial", 0, 1))))
+    (found,), _ = read_label_studio(studio(tmp_path, task(annotation("denial", 0, 1))))
     assert set(found.labels) == {"0", "1"}
 
 
-def test_cancelled_annotations_and_bare_tasks_are_skipped(tmp_path: Path) -> None:
+def test_cancelled_annotations_and_bare_tasks_are_left_out_and_counted(tmp_path: Path) -> None:
     cancelled = task(annotation("denial", was_cancelled=True))
-    assert read_label_studio(studio(tmp_path, cancelled, task())) == []
+    marked = {**task(), "predictions": [{"model_version": "m@1", "result": []}]}
+    found, notes = read_label_studio(studio(tmp_path, cancelled, task(), marked))
+    assert found == []
+    assert notes == (
+        "studio.json: skipped by their coder, and so not seen: 1",
+        "studio.json: tasks that nobody has coded: 2",
+        "studio.json: tasks that only a model has marked: 1",
+    )
+
+
+def test_what_is_passed_over_is_said_where_sessions_are_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = studio(tmp_path, task(annotation("denial")), task())
+    load_sessions(DataConfig(annomi=False, synthetic=False, label_studio=(str(path),)))
+    assert capsys.readouterr().err == "studio.json: tasks that nobody has coded: 1\n"
+
+
+def test_a_models_marks_teach_nothing(tmp_path: Path) -> None:
+    guess = annotation("minimal_response")
+    predicted = {"model_version": "m@1", "result": guess["result"]}
+    both = {**task(annotation("denial")), "predictions": [predicted]}
+    (found,), _ = read_label_studio(studio(tmp_path, both))
+    assert found.labels["1"].markers == {"denial"}
+    assert found.codings == ()
 
 
 def test_two_annotations_that_differ_are_unsure_and_kept_as_codings(tmp_path: Path) -> None:
-    both = task(annotation("denial"), {"result": []})
-    (found,) = read_label_studio(studio(tmp_path, both))
+    both = task(annotation("denial"), {"completed_by": 2, "result": []})
+    (found,), _ = read_label_studio(studio(tmp_path, both))
     assert found.labels["1"].markers == {"denial"}
     assert not found.labels["1"].sure
     assert len(found.codings) == 2
 
 
-def test_an_unknown_label_studio_label_is_named_with_its_task(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match=r"task 1: unknown label 'sulks'"):
-        read_label_studio(studio(tmp_path, task(annotation("sulks"))))
+def test_what_was_adjudicated_stands_and_the_coders_stay_raw_codings(tmp_path: Path) -> None:
+    decided = annotation("minimal_response", completed_by=3)
+    decided["result"].append(control("pass", "choices", choices=["adjudicated"]))
+    given = task(annotation("denial"), annotation("denial", completed_by=2), decided)
+    (found,), _ = read_label_studio(studio(tmp_path, given))
+    assert found.labels["1"].markers == {"minimal_response"}
+    assert [coding["1"].markers for coding in found.codings] == [{"denial"}, {"denial"}]
 
 
-def test_a_label_outside_the_dialogue_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match="outside the dialogue"):
-        read_label_studio(studio(tmp_path, task(annotation("denial", 1, 5))))
+def test_what_a_coder_says_of_a_mark_and_of_the_session_is_learned_from(tmp_path: Path) -> None:
+    one = annotation("denial")
+    one["result"] += [
+        control("intensity", "rating", rating=3),
+        control("pillar", "choices", choices=["bond"]),
+        control("sure", "choices", choices=["no"]),
+        control("withdrawal", "rating", rating=4),
+    ]
+    other = annotation("denial", completed_by=2)
+    other["result"].append(control("withdrawal", "rating", rating=3))
+    (found,), _ = read_label_studio(studio(tmp_path, task(one, other)))
+    label = found.labels["1"]
+    assert (label.intensity, label.pillar, label.sure) == (2, "bond", False)
+    assert found.ratings == {"withdrawal": 3.5}
 
 
-@pytest.mark.parametrize("content", [{"id": 1}, {"id": 1, "data": {}, "annotations": []}, "x"])
-def test_what_is_no_dialogue_task_is_an_error(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(TrainingDataError, match="not a dialogue task"):
-        read_label_studio(studio(tmp_path, content))
+def test_one_coder_twice_on_one_task_is_an_error_that_names_both_places(tmp_path: Path) -> None:
+    twice = task(annotation("denial"), annotation("denial"))
+    with pytest.raises(TrainingDataError, match=r"task 1 \(id 7\), annotation 2.*annotation 1"):
+        read_label_studio(studio(tmp_path, twice))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (task(annotation("sulks")), "annotation 1, result 1: a label that the codebook does not"),
+        (task(annotation("denial", 1, 5)), "a label on turns 1 to 5: the dialogue has 2"),
+        (task(annotation("denial"), roles={}), "paragraph 0: its author is none of"),
+        ({"id": 7, "data": {}, "annotations": []}, "not a task with paragraph labels"),
+    ],
+)
+def test_a_label_studio_error_names_file_task_and_id_and_quotes_nothing(
+    tmp_path: Path, given: Any, said: str
+) -> None:
+    with pytest.raises(
+        TrainingDataError, match=rf"^studio\.json, task 1 \(id 7\).*{said}"
+    ) as error:
+        read_label_studio(studio(tmp_path, given))
+    assert CANARY not in str(error.value)
 
 
 def test_a_client_in_two_splits_is_named_with_them() -> None:

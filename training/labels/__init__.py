@@ -11,7 +11,7 @@ from pathlib import Path
 from detector.annotation import Labels
 from detector.errors import AnnotationError
 from detector.transcript import Transcript
-from training.labels import chat, elan, label_studio, long, spans, wide
+from training.labels import chat, convokit, elan, label_studio, long, spans, wide
 
 Transcripts = Mapping[str, Transcript]
 
@@ -83,6 +83,14 @@ FORMATS = {
             chat.write_chat,
             True,
         ),
+        Format(
+            "convokit",
+            "ConvoKit corpus, a folder",
+            "",
+            convokit.read_convokit,
+            convokit.write_convokit,
+            True,
+        ),
     )
 }
 
@@ -93,6 +101,8 @@ def told_format(path: Path) -> Format:
     Raises: AnnotationError: it cannot be told.
     """
     if path.is_dir():
+        if (path / "utterances.jsonl").is_file():
+            return FORMATS["convokit"]
         kinds = {one.suffix.lower() for one in path.iterdir()}
         name = "elan" if ".eaf" in kinds else "chat" if ".cha" in kinds else "wide"
         return FORMATS[name]

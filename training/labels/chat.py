@@ -10,20 +10,20 @@ keeps for itself: the file is for the labels, not the transcript to keep.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from detector.annotation import STAGES, UNITS, Annotation, Labels
+from detector.annotation import UNITS, Annotation, Labels
 from detector.errors import AnnotationError, TranscriptError
 from detector.formats import chat, read_transcript
 from detector.transcript import Transcript
 from training.labels.codings import context_of, milliseconds, transcript_of
 from training.labels.long import text_of
-from training.labels.marks import HEAD, pack, pack_head, unpack, unpack_head
-from training.labels.records import BY_NAME
+from training.labels.marks import pack, pack_head, unpack, unpack_head
 from training.labels.voices import (
+    Heads,
     by_coder,
     by_session,
     files_of,
+    head_for,
     joined,
     own_of,
     places_of_cues,
@@ -37,8 +37,6 @@ _BETWEEN = " ; "
 _CODES = {"client": "CLI", "therapist": "THE", "other": "OTH", "unknown": "UNK"}
 _ROLES = {"client": "Client", "therapist": "Therapist", "other": "Other", "unknown": "Unidentified"}
 _NOT_WORDS = re.compile(r"[^\w\s.,?!'’\-]|_")
-
-Heads = Mapping[tuple[str, str], dict[str, Any]]
 
 
 def write_chat(
@@ -141,19 +139,10 @@ def _labels(
             own = own_of(path.stem, ("turn", turn), context_of(transcript.turns[turn]))
             for said in line.text.partition(":")[2].split(";"):
                 who, _, packed = said.strip().partition(" ")
-                yield unpack(packed, _head(heads, who, where), own, where), where
+                yield unpack(packed, head_for(heads, who, where), own, where), where
         elif line.text.startswith(_LABEL):
             who, unit, index, packed = [*line.text[len(_LABEL) :].split(" ", 3), "", "", ""][:4]
             if unit not in UNITS or not index.isdecimal():
                 raise AnnotationError("not CODER/PASS UNIT NUMBER CODE", where=where)
             own = own_of(path.stem, (unit, int(index)), {})
-            yield unpack(packed, _head(heads, who, where), own, where), where
-
-
-def _head(heads: Heads, who: str, where: str) -> dict[str, Any]:
-    """A coder's head; one who came later has but a name and a pass."""
-    coder, _, stage = who.partition("/")
-    if stage not in STAGES:
-        raise AnnotationError(f"not CODER/PASS, a pass being {', '.join(STAGES)}", where=where)
-    new = {name: BY_NAME[name].default for name in HEAD} | {"rater_id": coder, "pass": stage}
-    return heads.get((coder, stage), new)
+            yield unpack(packed, head_for(heads, who, where), own, where), where

@@ -18,12 +18,13 @@ from detector.errors import AnnotationError, TranscriptError
 from detector.formats import read_transcript
 from detector.transcript import Transcript
 from training.labels.codings import context_of, milliseconds, transcript_of
-from training.labels.marks import HEAD, pack, pack_head, unpack, unpack_head
-from training.labels.records import BY_NAME
+from training.labels.marks import pack, pack_head, unpack, unpack_head
 from training.labels.voices import (
+    Heads,
     by_coder,
     by_session,
     files_of,
+    head_for,
     joined,
     own_of,
     places_of_cues,
@@ -248,23 +249,15 @@ def _heads(root: Any, name: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(head["rater_id"], head["pass"]): head for head in found}
 
 
-def _head_of(heads: Mapping[tuple[str, str], dict[str, Any]], who: Sequence[str]) -> dict[str, Any]:
-    """A coder's head; one who came in ELAN has but a name and a pass."""
-    new = {name: BY_NAME[name].default for name in HEAD} | {"rater_id": who[0], "pass": who[1]}
-    return heads.get((who[0], who[1]), new)
-
-
-def _of_header(
-    root: Any, heads: Mapping[tuple[str, str], dict[str, Any]], path: Path
-) -> Iterator[tuple[Annotation, str]]:
+def _of_header(root: Any, heads: Heads, path: Path) -> Iterator[tuple[Annotation, str]]:
     labels = [one for one in root.iter("PROPERTY") if one.get("NAME") == _LABEL]
     for number, one in enumerate(labels, start=1):
         where = f"{path.name}, label {number} of the header"
         who, unit, index, said = [*(one.text or "").split(" ", 3), "", "", ""][:4]
-        if unit not in UNITS or not index.isdecimal() or who.count("/") != 1:
+        if unit not in UNITS or not index.isdecimal():
             raise AnnotationError("not CODER/PASS UNIT NUMBER CODE", where=where)
         own = own_of(path.stem, (unit, int(index)), {})
-        yield unpack(said, _head_of(heads, who.split("/")), own, where), where
+        yield unpack(said, head_for(heads, who, where), own, where), where
 
 
 def _whose(tier: Any) -> list[str] | None:
@@ -275,7 +268,7 @@ def _whose(tier: Any) -> list[str] | None:
 
 def _of_tiers(
     root: Any,
-    heads: Mapping[tuple[str, str], dict[str, Any]],
+    heads: Heads,
     path: Path,
     transcript: Transcript,
 ) -> Iterator[tuple[Annotation, str]]:
@@ -293,4 +286,4 @@ def _of_tiers(
             if turn is None:
                 raise AnnotationError("a label below no turn", where=where)
             own = own_of(path.stem, ("turn", turn), context_of(transcript.turns[turn]))
-            yield unpack(text, _head_of(heads, who), own, where), where
+            yield unpack(text, head_for(heads, "/".join(who[:2]), where), own, where), where

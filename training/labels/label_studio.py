@@ -5,12 +5,14 @@ in fields of the whole task, intensity, pillar and the like by region. `CONFIG` 
 model's marks are predictions, with their score by region. Speakers' names are never written.
 
 Read are also exports of other projects with paragraph labels: `start` and `end` as text or
-number, `completed_by` as number or object (its e-mail is not kept), regions over several turns.
+number, `completed_by` as number or object (its e-mail is not kept), regions over several turns,
+authors by name where `data.roles` says what each is. Training reads the tasks with what was said.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -33,6 +35,7 @@ from training.labels.codings import (
 )
 from training.labels.long import text_of
 from training.labels.records import made
+from training.labels.voices import joined
 
 _REGION = {"start", "end", "startOffset", "endOffset"}
 _NUMBERS = {"intensity": "intensity", "mended": "resolution"}
@@ -152,38 +155,68 @@ def _control(id_: str, name: str, type_: str, value: Mapping[str, Any]) -> dict[
     }
 
 
+@dataclass(frozen=True)
+class Task:
+    """A session as a file has it, with what coders and models said of it.
+
+    `where` is the file, the task's number and its id. `about` is its data beside the dialogue.
+    `paragraphs` are what was said: an annotation of turn 3 is of the paragraph 3, from 0.
+    """
+
+    where: str
+    session_id: str
+    about: Mapping[str, Any] = field(repr=False)
+    paragraphs: tuple[Mapping[str, Any], ...] = field(repr=False)
+    labels: Labels = field(repr=False)
+
+
 def read_tasks(path: Path) -> Labels:
     """What coders and models said in a Label Studio export (JSON) or in tasks of ours.
 
     Raises: AnnotationError: not such a file, or a label that is none of ours; by task and place.
     """
+    skipped: Counter[str] = Counter()
+    found = joined([task.labels for task in tasks_of(path, skipped)])
+    return replace(found, notes=notes_of(path, skipped))
+
+
+def notes_of(path: Path, skipped: Mapping[str, int]) -> tuple[str, ...]:
+    """What of a file was passed over, as sentences."""
+    return tuple(f"{path.name}: {what}: {n}" for what, n in skipped.items())
+
+
+def tasks_of(path: Path, skipped: Counter[str]) -> Iterator[Task]:
+    """The tasks of a file, one after the other; what is passed over is counted in `skipped`.
+
+    Raises: AnnotationError: as `read_tasks`.
+    """
     try:
         tasks = json.loads(text_of(path))
+    except json.JSONDecodeError as error:
+        where = f"{path.name}, line {error.lineno}"
+        raise AnnotationError("not JSON; is the file whole?", where=where) from None
     except (ValueError, RecursionError):
         raise AnnotationError("not JSON; is the file whole?", where=path.name) from None
     if not isinstance(tasks, list):
         raise AnnotationError("not a list of tasks; export as JSON", where=path.name)
-    found: list[tuple[Annotation, str]] = []
-    skipped: Counter[str] = Counter()
     for number, task in enumerate(tasks, start=1):
         where = f"{path.name}, task {number}"
         try:
-            found += _read_task(task, where, path.stem, skipped)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            if isinstance(task.get("id"), int):
+                where += f" (id {task['id']})"
+            yield _read_task(task, where, path.stem, skipped)
+        except (KeyError, TypeError, AttributeError, ArithmeticError, ValueError, IndexError) as e:
             # The value at fault may be what was said, so only the kind of error is told.
             raise AnnotationError(
-                f"not a task with paragraph labels ({type(error).__name__})", where=where
+                f"not a task with paragraph labels ({type(e).__name__})", where=where
             ) from None
-    notes = tuple(f"{path.name}: {what}: {n}" for what, n in skipped.items())
-    return Labels(tuple(one for one, _ in found), tuple(at for _, at in found), notes=notes)
 
 
-def _read_task(
-    task: Mapping[str, Any], where: str, stem: str, skipped: Counter[str]
-) -> Iterator[tuple[Annotation, str]]:
+def _read_task(task: Mapping[str, Any], where: str, stem: str, skipped: Counter[str]) -> Task:
     data = task["data"]
     said = data["dialogue"] if "dialogue" in data else data["text"]
-    turns = [_context(one) for one in said]
+    roles = {str(author): str(role) for author, role in (data.get("roles") or {}).items()}
+    turns = [_context(one, roles) for one in said]
     session_id = str(data.get("session_id") or f"{stem}-{task.get('id', 0)}")
     shared = {name: str(data[name]) for name in SHARED if data.get(name)}
     given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
@@ -194,21 +227,30 @@ def _read_task(
         skipped["predictions that the export has by number alone"] += n
     if not given and not predictions:
         skipped["tasks that nobody has coded"] += 1
+    found: list[tuple[Annotation, str]] = []
     for number, one in enumerate([*given, *predictions], start=1):
         head = {**shared, "session_id": session_id, **_who(one)}
-        at = f"{where}, annotation {number}"
-        yield from _read_result(one, head, turns, at, skipped)
+        found += _read_result(one, head, turns, f"{where}, annotation {number}", skipped)
+    labels = Labels(tuple(one for one, _ in found), tuple(at for _, at in found))
+    return Task(where, session_id, data, tuple(map(_paragraph_of, said, turns)), labels)
 
 
-def _context(said: Mapping[str, Any]) -> dict[str, Any]:
-    author = str(said["author"]).strip().lower()
-    role = author if author in map(str, Role) else ""
+def _context(said: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    author = str(said["author"])
+    role = roles.get(author, author).strip().lower()
     return {
         "turn_id": str(said.get("turn_id", "")),
         "start_ms": milliseconds(said.get("start")),
         "end_ms": milliseconds(said.get("end")),
-        "speaker_role": role,
+        "speaker_role": role if role in map(str, Role) else "",
     }
+
+
+def _paragraph_of(said: Mapping[str, Any], turn: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said, as our own JSON has it; a role that is none of ours is empty."""
+    times = {"start_s": said.get("start"), "end_s": said.get("end")}
+    speaker = {"speaker": str(said["author"]), "role": turn["speaker_role"]}
+    return {**speaker, **times, **({"text": said["text"]} if "text" in said else {})}
 
 
 def _who(one: Mapping[str, Any]) -> dict[str, Any]:

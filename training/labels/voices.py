@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.annotation import Annotation, Labels
+from detector.annotation import STAGES, Annotation, Labels
 from detector.errors import AnnotationError, TranscriptError
 from detector.formats import read_transcript
 from detector.transcript import Transcript
 from training.labels.codings import context_of
 from training.labels.long import without_decisions
-from training.labels.marks import head_of
+from training.labels.marks import HEAD, head_of
+from training.labels.records import BY_NAME
+
+Heads = Mapping[tuple[str, str], dict[str, Any]]
+"""What all labels of a coder have in common, by coder and pass."""
 
 
 def voices_of(transcript: Transcript) -> list[str]:
@@ -51,6 +55,18 @@ def by_coder(annotations: Sequence[Annotation]) -> dict[tuple[str, str], dict[st
     for one in annotations:
         own.setdefault((one.coder, one.stage), []).append(one)
     return {key: head_of(held) for key, held in own.items()}
+
+
+def head_for(heads: Heads, who: str, where: str) -> dict[str, Any]:
+    """The head of CODER/PASS; a coder who came in the tool itself has but a name and a pass.
+
+    Raises: AnnotationError: no such pass.
+    """
+    coder, _, stage = who.partition("/")
+    if stage not in STAGES:
+        raise AnnotationError(f"not CODER/PASS, a pass being {', '.join(STAGES)}", where=where)
+    new = {name: BY_NAME[name].default for name in HEAD} | {"rater_id": coder, "pass": stage}
+    return heads.get((coder, stage), new)
 
 
 def by_session(labels: Labels) -> dict[str, list[Annotation]]:
@@ -93,9 +109,11 @@ def own_of(session_id: str, unit: tuple[str, int], context: Mapping[str, Any]) -
 
 
 __all__ = [
+    "Heads",
     "by_coder",
     "by_session",
     "files_of",
+    "head_for",
     "joined",
     "own_of",
     "places_of_cues",

@@ -37,6 +37,20 @@ def test_a_bad_session_makes_exit_code_3_and_names_the_side_list(
     assert "canary" not in text
 
 
+def test_keys_that_are_not_read_are_said_at_the_end_and_fail_nothing(
+    tmp_path: Path, write_corpus: Write, make_rows: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    rows = [{**row, "mood": "canary"} for row in make_rows(2)]
+    path, out = write_corpus(tmp_path / "a.jsonl", rows), tmp_path / "r.parquet"
+    for _ in range(2):
+        text = said("score", path, "--out", out, *RULES)
+        assert text.startswith("2 of 2 sessions in")
+        assert text.endswith("keys or columns of the input that are not read: mood")
+        (line,) = (tmp_path / "r.problems.jsonl").read_text("utf-8").splitlines()
+        assert json.loads(line)["code"] == "ignored"
+        assert "canary" not in line
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

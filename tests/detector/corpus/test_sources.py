@@ -176,3 +176,42 @@ def test_how_much_is_read_is_told_on_the_way(tmp_path: Path, write_corpus: Write
     assert sessions.n_bytes == os.path.getsize(path) == sessions.n_read
     assert read == sorted(read)
     assert 0 < read[0] < read[-1]
+
+
+def test_keys_that_nobody_reads_are_known_by_name_once_and_never_by_value(
+    tmp_path: Path, write_corpus: Write
+) -> None:
+    turns = [{**TURNS[0], "mood": "canary"}, *TURNS]
+    rows = [{"turns": turns, "sessionid": "canary"}, {"turns": turns, "I never said that": 1}]
+    rows += [{"transcript": LINE, "turns": turns, "x" * 41: 2}]
+    path = write_corpus(tmp_path / "a.jsonl", rows)
+    sessions = walk([str(path)])
+    for _ in range(2):
+        assert codes(list(sessions)) == [None, None, None]
+        assert str(sessions.unread) == "sessionid, turns, turns.mood, others"
+    assert list(sessions.unread.problems()) == [
+        {
+            "path": str(path),
+            "line": None,
+            "code": "ignored",
+            "reason": "keys or columns that are not read: sessionid, turns, turns.mood, others",
+        }
+    ]
+
+
+def test_columns_that_nobody_reads_are_known_by_name(tmp_path: Path) -> None:
+    turns = [{**turn, "mood": "canary"} for turn in TURNS]
+    pq.write_table(
+        pa.table({"turns": [turns], "topic": ["canary"], "client_id": ["c"]}),
+        tmp_path / "a.parquet",
+    )
+    sessions = walk([str(tmp_path / "a.parquet")])
+    assert codes(list(sessions)) == [None]
+    assert str(sessions.unread) == "topic, turns.mood"
+
+
+def test_where_every_key_is_read_nothing_is_said(tmp_path: Path, write_corpus: Write) -> None:
+    known = {"session_id": "s", "client_id": "c", "roles": {"T": "therapist"}}
+    sessions = walk([str(write_corpus(tmp_path / "a.jsonl", [{**known, "turns": TURNS}]))])
+    assert codes(list(sessions)) == [None]
+    assert str(sessions.unread) == ""

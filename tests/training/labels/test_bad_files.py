@@ -83,12 +83,12 @@ def region(start: Any, end: Any, label: str = "denial") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "e.json: not JSON; is the file whole?"),
+        ("[{},\n{", "e.json, line 2: not JSON; is the file whole?"),
         ({"tasks": []}, "e.json: not a list of tasks"),
         ([{"data": {"x": CANARY}}], "e.json, task 1: not a task with paragraph labels"),
         (studio([region("1", "2")]), "result 1: a label on turns 1 to 2: the dialogue has 2"),
         (studio([region(0, 0, CANARY)]), "a label that the codebook does not have"),
-        (studio([{"from_name": "label"}]), "e.json, task 1: not a task"),
+        (studio([{"from_name": "label"}]), "e.json, task 1 (id 7): not a task"),
     ],
 )
 def test_a_label_studio_file_that_is_none_is_refused(
@@ -220,3 +220,69 @@ def test_the_format_of_a_file_is_told_by_what_it_is(
     path = tmp_path / f"labels{FORMATS[name].suffix}"
     FORMATS[name].write(labels, path, transcripts)
     assert told_format(path).name == name
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, labels: Labels, transcripts: dict[str, Transcript]) -> Path:
+    """A ConvoKit corpus with labels."""
+    FORMATS["convokit"].write(labels, tmp_path / "corpus", transcripts)
+    return tmp_path / "corpus"
+
+
+def with_label(corpus: Path, label: Any) -> None:
+    """Adds a label to the fourth utterance, as somebody does in ConvoKit."""
+    path = corpus / "utterances.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    lines[3]["meta"]["rupture_labels"].append(label)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+
+def test_a_label_that_was_added_in_convokit_is_read(corpus: Path) -> None:
+    with_label(corpus, {"rater_id": "c3", "code": "denial"})
+    new = [one for one in FORMATS["convokit"].read(corpus).annotations if one.coder == "c3"]
+    assert [(one.session_id, *one.unit[1:], one.value, one.stage) for one in new] == [
+        ("s1", "turn", 3, 1, "blind")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ({"rater_id": "c3"}, "code is missing"),
+        ({"rater_id": "c3", "code": "denial", CANARY: 1}, "1 columns that are not ours"),
+        (CANARY, "not an object"),
+    ],
+)
+def test_a_convokit_label_that_is_none_is_refused_by_its_utterance(
+    corpus: Path, label: Any, said: str
+) -> None:
+    with_label(corpus, label)
+    refusal = refused("convokit", corpus)
+    assert refusal.startswith("corpus, conversation 1, utterance 3, label 2: ")
+    assert said in refusal
+
+
+def test_a_convokit_corpus_without_labels_is_refused(corpus: Path) -> None:
+    for path in corpus.iterdir():
+        path.write_text(path.read_text("utf-8").replace("rupture_labels", "mine"), "utf-8")
+    assert refused("convokit", corpus) == "corpus: its utterances hold no rupture_labels"
+
+
+def test_a_folder_that_is_there_is_not_written_into_by_convokit(
+    corpus: Path, labels: Labels, transcripts: dict[str, Transcript]
+) -> None:
+    with pytest.raises(FileExistsError):
+        FORMATS["convokit"].write(labels, corpus, transcripts)
+
+
+def test_a_labelled_convokit_corpus_is_read_as_sessions_with_their_roles(
+    corpus: Path, transcripts: dict[str, Transcript]
+) -> None:
+    from detector.corpus.sources import walk
+    from detector.formats import read_transcript
+
+    for session in walk([str(corpus)]):
+        found, made = read_transcript(session.data), transcripts[session.session_id]
+        assert [(turn.role, turn.start_s) for turn in found] == [
+            (turn.role, turn.start_s) for turn in made
+        ]

@@ -19,8 +19,8 @@ from training.labels import FORMATS
 from training.labels.codings import context_of
 
 CLIENT = load_codebook().of_kind("withdrawal", "confrontation")
-TOOLS = ("label-studio", "doccano", "prodigy", "elan", "chat")
-ALL = ("jsonl", "csv", "parquet", "elan", "chat")
+TOOLS = ("label-studio", "doccano", "prodigy", "elan", "chat", "convokit")
+ALL = ("jsonl", "csv", "parquet", "elan", "chat", "convokit")
 
 
 def back(

@@ -1,9 +1,6 @@
-import pytest
-
 from training.corpus_bench import lines
 
 
-@pytest.mark.timeout(240)
 def test_a_size_has_a_line_with_its_rate_and_peak_memory() -> None:
     head, *_, line, end = lines((2,), 1)
     assert "rules; load before:" in head

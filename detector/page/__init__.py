@@ -19,7 +19,7 @@ from detector.codebook import load_codebook
 from detector.page import facts
 from detector.page.view import View
 from detector.page.wording import FIRST
-from detector.page.words import KINDS, SCALES, Words, clock, words
+from detector.page.words import KINDS, SCALES, Words, clock, words_in
 from detector.report import Report
 
 __all__ = ["environment", "render", "render_for_notebook", "speak"]
@@ -41,7 +41,7 @@ def render(report: Report, *, title: str = "", language: str = FIRST) -> str:
 
     Raises: WordingError: there are no words in this language.
     """
-    view = View(report, load_codebook(), words(language))
+    view = View(report, load_codebook(), words_in(language))
     page = _template(language).render(
         view=view,
         report=report,
@@ -53,7 +53,7 @@ def render(report: Report, *, title: str = "", language: str = FIRST) -> str:
 
 def render_for_notebook(report: Report) -> str:
     """The page in a frame of its own, so that its style and the notebook's stay apart."""
-    title = words(FIRST).say("top.title")
+    title = words_in(FIRST).say("top.title")
     return (
         f'<iframe title="{title}" width="100%" height="{_NOTEBOOK_HEIGHT_PX}" '
         f'sandbox="allow-scripts" srcdoc="{html.escape(render(report))}"></iframe>'
@@ -91,7 +91,7 @@ def speak(made: Environment, spoken: Words) -> Environment:
 
 @functools.cache
 def _template(language: str) -> Template:
-    return speak(environment(_read), words(language)).get_template("report.html.j2")
+    return speak(environment(_read), words_in(language)).get_template("report.html.j2")
 
 
 @functools.cache

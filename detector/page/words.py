@@ -148,7 +148,7 @@ _ANCHORS = ("low", "middle", "high")
 
 
 @cache
-def words(language: str) -> Words:
+def words_in(language: str) -> Words:
     """The words of the report's page in a language, read once. Raises: WordingError."""
     return Words(language, REPORT_WORDS)
 

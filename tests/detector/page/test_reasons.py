@@ -6,10 +6,10 @@ import pytest
 
 from detector.codebook import load_codebook
 from detector.page import reasons
-from detector.page.words import words
+from detector.page.words import words_in
 from detector.report import Evidence, Report, TurnReport
 
-ENGLISH = words("en")
+ENGLISH = words_in("en")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.page import strip
-from detector.page.words import words
+from detector.page.words import words_in
 from detector.report import Report
 from detector.transcript import Role, TimingQuality
 
-ENGLISH = words("en")
+ENGLISH = words_in("en")
 
 
 def test_bars_follow_the_clock(invented_report: Report) -> None:

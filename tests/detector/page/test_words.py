@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from detector.codebook import load_codebook
-from detector.page.words import clock, marker, words
+from detector.page.words import clock, marker, words_in
 from detector.pipeline import LIMITS
 from detector.report import Moment, Report
 from detector.timing import MEASURES
 
-ENGLISH = words("en")
+ENGLISH = words_in("en")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def _said(found: Agreed, item: str, given: Mapping[str, str]) -> dict[str, Any]:
     if taken != "other":
         raise Invalid("Choose what stands.", code="nothing_chosen")
     if item.partition("-")[0] != "turn":
-        rated = {one.key: int(v) for one in SCALES if (v := given.get(one.key, "")).isdecimal()}
+        rated = {one: int(v) for one in SCALES if (v := given.get(one, "")).isdecimal()}
         return {"ratings": rated, **reason}
     weight = given.get("intensity", "")
     return {

@@ -125,8 +125,8 @@ def get_coding(request: Request, assignment_id: Id, who: Here) -> Response:
         "titles": {one.id: one.title for one in used},
         "kinds": {one.id: one.kind for one in used},
         "pillars": {one: say(request, f"code.pillars.{one}") for one in PILLARS},
-        "scales": {one.key: say(request, f"code.scales.{one.key}") for one in SCALES},
-        "ratings": [one.key for one in SCALES],
+        "scales": {one: say(request, f"code.scales.{one}") for one in SCALES},
+        "ratings": list(SCALES),
         "intensities": list(INTENSITIES),
         "items": made.sheet.items,
     }

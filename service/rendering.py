@@ -16,13 +16,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment
 
 from detector.codebook import load_codebook
-from detector.page import environment, words
+from detector.page import environment, speak
+from detector.page.words import Words
 from service import visits
 from service.entrance import Visitor
 from service.errors import ServiceError
 from service.keymap import KEYS
 from service.scopes import Role
-from service.wording import Wording, wording
+from service.wording import wording
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -67,14 +68,12 @@ def _read(name: str) -> str:
 
 @cache
 def _environment(language: str) -> Environment:
-    made, spoken = environment(_read), wording(language)
+    spoken = wording(language)
+    made = speak(environment(_read), spoken)
     made.globals.update(
-        words=words,
         asset=asset,
         Role=Role,
         KEYS=KEYS,
-        language=language,
-        say=spoken.say,
         said_by_script=spoken.of_script,
         listed=spoken.listed,
         long_day=spoken.day,
@@ -97,8 +96,8 @@ def say(request: Request, key: str, /, **values: Any) -> str:
     return spoken_of(request).say(key, **values)
 
 
-def spoken_of(request: Request) -> Wording:
-    """The review page's words."""
+def spoken_of(request: Request) -> Words:
+    """The review page's words, and the report's."""
     return wording(request.app.state.house.settings.language)
 
 

@@ -119,8 +119,13 @@ def get_page(
     )
     rules = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     fields = {"Content-Security-Policy": rules, "X-Content-Type-Options": "nosniff"}
-    page = Report.from_dict(found)
-    return tagged(request, "page", row, lambda: HTMLResponse(render(page), headers=fields))
+    page, language = Report.from_dict(found), request.app.state.house.settings.language
+    return tagged(
+        request,
+        f"page {language}",
+        row,
+        lambda: HTMLResponse(render(page, language=language), headers=fields),
+    )
 
 
 @router.get(

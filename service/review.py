@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from detector.codebook import PILLARS, load_codebook
-from detector.page import facts
 from detector.page.view import View as ReportView
 from detector.report import Report
 from service import policy
@@ -115,9 +114,9 @@ def get_session(request: Request, session_id: Id, who: Here) -> Response:
     return long_page(
         request,
         "session.html.j2",
-        view=ReportView(report, load_codebook()),
+        view=ReportView(report, load_codebook(), spoken_of(request)),
+        pillars=PILLARS,
         report=report,
-        facts=facts,
         title=_title(request, row, caseload.reference(who, session_id))
         if view is View.CARE
         else say(request, "session.for_research"),

@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         "", description="Tenant that the provider's people belong to; empty: the only one."
     )
     language: str = Field(
-        FIRST, description="Language of the review page: a folder of service/pages/words."
+        FIRST, description="Language of the pages: a folder of words of both rooms."
     )
     docs: bool = Field(True, description="Whether /openapi.json is served.")
 

@@ -16,38 +16,46 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from detector.codebook import load_codebook
-from detector.page import facts, words
+from detector.page import facts
 from detector.page.view import View
+from detector.page.wording import FIRST
+from detector.page.words import KINDS, SCALES, Words, clock, words_in
 from detector.report import Report
 
-__all__ = ["environment", "render", "render_for_notebook"]
-
-_TITLE = "Session report"
+__all__ = ["environment", "render", "render_for_notebook", "speak"]
 
 _NOTEBOOK_HEIGHT_PX = 720
 
 
-def render(report: Report, *, title: str = _TITLE) -> str:
+def render(report: Report, *, title: str = "", language: str = FIRST) -> str:
     """The report as one HTML document.
 
     Args:
         report: what was found in the session.
-        title: heading and window title; plain text, any markup in it stays text.
+        title: heading and window title; plain text, any markup in it stays text. Empty: the
+            page's own.
+        language: a folder of `words`.
 
     Returns: the document. It loads nothing and sends nothing. The same report gives the same
         text, which is valid UTF-8 even where the session holds half surrogates.
+
+    Raises: WordingError: there are no words in this language.
     """
-    view = View(report, load_codebook())
-    page = _template().render(
-        view=view, report=report, title=title, facts=facts, words=words, **_inlined()
+    view = View(report, load_codebook(), words_in(language))
+    page = _template(language).render(
+        view=view,
+        report=report,
+        title=title or view.words.text("top.title"),
+        **_inlined(),
     )
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def render_for_notebook(report: Report) -> str:
     """The page in a frame of its own, so that its style and the notebook's stay apart."""
+    title = words_in(FIRST).say("top.title")
     return (
-        f'<iframe title="{_TITLE}" width="100%" height="{_NOTEBOOK_HEIGHT_PX}" '
+        f'<iframe title="{title}" width="100%" height="{_NOTEBOOK_HEIGHT_PX}" '
         f'sandbox="allow-scripts" srcdoc="{html.escape(render(report))}"></iframe>'
     )
 
@@ -67,9 +75,23 @@ def environment(read: Callable[[str], str]) -> Environment:
     )
 
 
+def speak(made: Environment, spoken: Words) -> Environment:
+    """The environment with what the report's templates say, in one language."""
+    made.globals.update(
+        words=spoken,
+        say=spoken.say,
+        language=spoken.language,
+        clock=clock,
+        facts=facts,
+        KINDS=KINDS,
+        SCALES=SCALES,
+    )
+    return made
+
+
 @functools.cache
-def _template() -> Template:
-    return environment(_read).get_template("report.html.j2")
+def _template(language: str) -> Template:
+    return speak(environment(_read), words_in(language)).get_template("report.html.j2")
 
 
 @functools.cache

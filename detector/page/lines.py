@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from detector.codebook import Codebook, Marker
-from detector.page import marked, words
+from detector.page import marked
 from detector.page.facts import middle
 from detector.page.reasons import silences
+from detector.page.words import Words
+from detector.page.words import marker as entry_of
 from detector.report import Report, Strength, TurnReport
 from detector.transcript import Role
 
@@ -57,6 +59,7 @@ class Lines:
 
     report: Report
     codebook: Codebook
+    words: Words
 
     @cached_property
     def turns(self) -> Mapping[int, TurnReport]:
@@ -92,7 +95,7 @@ class Lines:
     def of_moment(self, turn: TurnReport) -> Line:
         """A client's turn on the card of its moment: signs of strain, and what the clock says."""
         line = self._quoted(turn, STRAIN_KINDS)
-        told = tuple(silences(turn, self._usual_latency_s))
+        told = tuple(silences(turn, self.words, self._usual_latency_s))
         return dataclasses.replace(line, kind=strain_kind(turn), silences=told)
 
     def asked(self, turn: TurnReport) -> Line:
@@ -123,11 +126,11 @@ class Lines:
         return self._line(turn, marked.quote(turn.text, kept, self.codebook), shown)
 
     def _line(self, turn: TurnReport, quote: marked.Quote, markers: tuple[Marker, ...]) -> Line:
-        who = words.ROLES[turn.role]
+        who = self.words.text(f"top.role.{turn.role.value}")
         return Line(
             turn=turn,
             who=turn.speaker or who if turn.role in (Role.OTHER, Role.UNKNOWN) else who,
-            when=words.clock(turn.start_s) or f"turn {turn.index}",
+            when=self.words.turn(turn.index, turn.start_s),
             quote=quote,
             markers=markers,
             moments=self.in_moment.get(turn.index, ()),
@@ -135,10 +138,10 @@ class Lines:
         )
 
     def _kind(self, marker_id: str) -> str:
-        return words.marker(self.codebook, marker_id).kind
+        return entry_of(self.codebook, marker_id).kind
 
     def _entries(self, marker_ids: Iterable[str]) -> tuple[Marker, ...]:
-        return tuple(words.marker(self.codebook, name) for name in dict.fromkeys(marker_ids))
+        return tuple(entry_of(self.codebook, name) for name in dict.fromkeys(marker_ids))
 
 
 def strain_kind(turn: TurnReport) -> str:

@@ -7,7 +7,7 @@ desk without a script; positions down are CSS pixels.
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from detector.page.words import clock
+from detector.page.words import Words, clock
 from detector.report import Report, TurnReport
 from detector.transcript import Role, TimingQuality
 
@@ -117,22 +117,22 @@ class Strip:
         return self.axis_y + 22
 
 
-def draw(report: Report) -> Strip:
+def draw(report: Report, words: Words) -> Strip:
     """Places a session's turns, moments and repairs."""
     timed = report.timing_quality is not TimingQuality.NONE
     places = _by_time(report.turns) if timed else _by_words(report.turns)
     flags = tuple(_flags(report, places))
     links = tuple(_links(report, places, {flag.number for flag in flags}))
-    lanes: tuple[str, ...] = ("Therapist", "Client")
+    lanes: tuple[str, ...] = tuple(words.text(f"top.role.{one}") for one in ("therapist", "client"))
     if any(turn.role in (Role.OTHER, Role.UNKNOWN) for turn in report.turns):
-        lanes = (*lanes, "Others")
+        lanes = (*lanes, words.text("top.strip.others"))
     return Strip(
-        bars=tuple(_bars(report, places)),
+        bars=tuple(_bars(report, places, words)),
         flags=flags,
         links=links,
-        ticks=tuple(_time_ticks(report.turns) if timed else _turn_ticks(places)),
+        ticks=tuple(_time_ticks(report.turns) if timed else _turn_ticks(places, words)),
         lanes=lanes,
-        caption=_caption(report),
+        caption=words.text(f"top.strip.{_caption(report)}"),
         n_hidden=len(report.moments) - len(flags),
         n_hidden_links=sum(bool(m.repair_turn_indexes) for m in report.moments) - len(links),
     )
@@ -143,14 +143,15 @@ Places = Mapping[int, tuple[float, float]]
 
 
 def _caption(report: Report) -> str:
+    """What the length of a bar is, as a key of `top.strip`."""
     quality = report.timing_quality
     if quality is TimingQuality.NONE:
-        return "The file has no times: each bar is as long as its turn has words."
+        return "by_words"
     if quality is TimingQuality.START_ONLY:
-        return "The file says when turns start, not when they end: each bar runs to the next turn."
+        return "by_starts"
     if "pause_before_s" in report.features_unavailable:
-        return "Each bar is as long as the file says; gaps between bars may not be silence."
-    return "Each bar is as long as its turn lasted; gaps are silence."
+        return "by_file"
+    return "by_clock"
 
 
 def reach(turns: Sequence[TurnReport]) -> tuple[float, float]:
@@ -185,14 +186,14 @@ def _by_words(turns: Sequence[TurnReport]) -> Places:
     return places
 
 
-def _bars(report: Report, places: Places) -> Iterator[Bar]:
+def _bars(report: Report, places: Places, words: Words) -> Iterator[Bar]:
     kinds = {index: one.kind for one in report.moments for index in one.turn_indexes}
     for turn in report.turns:
         start, end = places[turn.index]
         width = max(end - start, _LEAST_BAR)
         lane = {Role.THERAPIST: 0, Role.CLIENT: 1}.get(turn.role, 2)
         kind = kinds.get(turn.index, "") if turn.role is Role.CLIENT else ""
-        title = clock(turn.start_s) or f"turn {turn.index}"
+        title = words.turn(turn.index, turn.start_s)
         yield Bar(turn.index, lane, min(start, 100.0 - width), width, kind, title)
 
 
@@ -251,11 +252,11 @@ def _time_ticks(turns: Sequence[TurnReport]) -> Iterator[Tick]:
     return _spaced(marks)
 
 
-def _turn_ticks(places: Places) -> Iterator[Tick]:
+def _turn_ticks(places: Places, words: Words) -> Iterator[Tick]:
     least = len(places) * _TICK_GAP / 100.0
     step = next((s for s in _STEPS_TURNS if s >= least), _STEPS_TURNS[-1])
     marks = [
-        (start, str(index) if index else "turn 0")
+        (start, str(index) if index else words.turn(0, None))
         for index, (start, _) in places.items()
         if index % step == 0
     ]

@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from detector.codebook import Codebook, Marker
-from detector.page import words
+from detector.codebook import PILLARS, Codebook, Marker
 from detector.page.lines import STRAIN_KINDS, Line, Lines
 from detector.page.reasons import Reason, reasons
 from detector.page.strip import Strip, draw
+from detector.page.words import Words, clock
+from detector.page.words import marker as entry_of
 from detector.report import Moment, Report, SegmentReport, Strength, TurnReport
 from detector.transcript import Role
 
@@ -65,10 +66,11 @@ class View:
 
     report: Report
     codebook: Codebook
+    words: Words
 
     @cached_property
     def _lines(self) -> Lines:
-        return Lines(self.report, self.codebook)
+        return Lines(self.report, self.codebook, self.words)
 
     @cached_property
     def turns(self) -> dict[int, TurnReport]:
@@ -78,7 +80,7 @@ class View:
     @cached_property
     def strip(self) -> Strip:
         """The time strip."""
-        return draw(self.report)
+        return draw(self.report, self.words)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -121,7 +123,7 @@ class View:
     @cached_property
     def pillars(self) -> tuple[PillarView, ...]:
         """Goal, task and bond."""
-        return tuple(self._pillar(name) for name in words.PILLARS)
+        return tuple(self._pillar(name) for name in PILLARS)
 
     @cached_property
     def glossary(self) -> tuple[Marker, ...]:
@@ -145,14 +147,16 @@ class View:
         return MomentView(
             number=number,
             moment=moment,
-            when=_when(moment.start_s, moment.end_s, own),
+            when=_when(moment.start_s, moment.end_s, own, self.words),
             before=tuple(self._strained(shown, inside)),
             after=tuple(self._answering(answers[:_MOST_ANSWERS], shown)),
             n_more=len(inside | asked) - len(shown),
             n_more_after=len(answers[_MOST_ANSWERS:]),
             markers=tuple(self._markers(moment, own)),
             reasons=reasons(
-                (e for e in highest.evidence if moment.kind in (e.label, "mixed")), self.codebook
+                (e for e in highest.evidence if moment.kind in (e.label, "mixed")),
+                self.codebook,
+                self.words,
             ),
             surest=self._lines.of_moment(highest),
         )
@@ -196,11 +200,13 @@ class View:
 
         Nothing is said of wording: there the underline shows it.
         """
-        entries = [words.marker(self.codebook, name) for name in dict.fromkeys(moment.markers)]
+        known = self.words.under("moments.found_by")
+        entries = [entry_of(self.codebook, name) for name in dict.fromkeys(moment.markers)]
         for entry in sorted(entries, key=lambda one: one.kind not in STRAIN_KINDS):
             sources = {f.source for turn in own for f in turn.markers if f.marker == entry.id}
-            said = words.listed([words.SOURCES.get(source, source) for source in sorted(sources)])
-            yield entry, "" if sources <= {"rule"} else f"Found {said}."
+            how = self.words.joined([known.get(source, source) for source in sorted(sources)])
+            found = self.words.text("moments.found", how=how)
+            yield entry, "" if sources <= {"rule"} else found
 
     def _pillar(self, name: str) -> PillarView:
         values = self.report.session.pillars.get(name, {})
@@ -209,7 +215,7 @@ class View:
             strain=values.get("strain"),
             moments=tuple(one for one in self.moments if one.moment.pillar == name),
             strengths=tuple(
-                (one, words.marker(self.codebook, one.marker), self._lines.strength(one))
+                (one, entry_of(self.codebook, one.marker), self._lines.strength(one))
                 for one in self.report.strengths
                 if one.pillar == name and one.turn_index in self.turns
             ),
@@ -226,9 +232,13 @@ def _with_gaps(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield index, index - indexes[place - 1] - 1 if place else 0
 
 
-def _when(start_s: float | None, end_s: float | None, own: Sequence[TurnReport]) -> str:
+def _when(
+    start_s: float | None, end_s: float | None, own: Sequence[TurnReport], words: Words
+) -> str:
     if start_s is None:
         first, last = own[0].index, own[-1].index
-        return f"turn {first}" if first == last else f"turns {first} to {last}"
-    until = "" if end_s is None else words.clock(end_s)
-    return words.clock(start_s) + (f"–{until}" if until and until != words.clock(start_s) else "")
+        if first == last:
+            return words.turn(first, None)
+        return words.text("top.place.turns", first=first, last=last)
+    since, until = clock(start_s), clock(end_s)
+    return since + (f"–{until}" if until and until != since else "")

@@ -1,5 +1,7 @@
-"""The review page's words stand apart from its templates, all of them, and each is used."""
+"""The words of the review page and of the report's stand apart from the templates, all of them,
+and each is used."""
 
+import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,60 +9,17 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, nodes
 
-from service import wording as words
+import detector.page
+import service
+from detector.page.wording import SCRIPT, WordingError, places
 from service.settings import Settings
-from service.wording import FIRST, Wording, WordingError, languages, wording
-
-
-@pytest.fixture
-def spoken(monkeypatch: pytest.MonkeyPatch) -> Wording:
-    """Words of our own, in a language with three plural forms."""
-    texts = {
-        "page.hello": "Hello {name}, <b> & you",
-        "page.found": {"one": "{n} session", "few": "{n} sessiones", "other": "{n} sessions"},
-        "page.script.saved": "Saved.",
-    }
-    monkeypatch.setattr(words, "languages", lambda: ("en", "pl"))
-    monkeypatch.setattr(words, "_entries", lambda language: texts)
-    return Wording("pl")
-
-
-def test_a_text_is_said_with_its_values_and_neither_is_markup(spoken: Wording) -> None:
-    said = spoken.say("page.hello", name="<i>Ada</i>")
-    assert said == "Hello &lt;i&gt;Ada&lt;/i&gt;, &lt;b&gt; &amp; you"
-
-
-@pytest.mark.parametrize(("n", "said"), [(1, "1 session"), (3, "3 sessiones"), (5, "5 sessions")])
-def test_what_counts_has_the_plural_forms_of_its_language(
-    spoken: Wording, n: int, said: str
-) -> None:
-    assert spoken.say("page.found", n=n) == said
-
-
-@pytest.mark.parametrize(
-    ("key", "values", "fault"),
-    [
-        ("page.nothing", {}, "there is no text page.nothing"),
-        ("page.hello", {}, r"has the places \['name'\], not \[\]"),
-        ("page.hello", {"name": "Ada", "more": 1}, "has the places"),
-        ("page.found", {}, "is told no n"),
-    ],
-)
-def test_a_text_that_there_is_not_or_that_is_told_otherwise_is_refused(
-    spoken: Wording, key: str, values: dict[str, object], fault: str
-) -> None:
-    with pytest.raises(WordingError, match=fault):
-        spoken.say(key, **values)
-
-
-def test_a_script_has_its_own_words_alone(spoken: Wording) -> None:
-    assert spoken.of_script("page") == {"language": "pl", "texts": {"saved": "Saved."}}
+from service.wording import FIRST, languages, wording
 
 
 def test_a_language_without_words_is_no_setting() -> None:
     assert FIRST in languages()
     with pytest.raises(WordingError):
-        Wording("xx")
+        wording("xx")
     with pytest.raises(ValueError, match="there are words in en"):
         Settings(_env_file=None, language="xx")
 
@@ -73,13 +32,14 @@ def test_every_language_has_the_places_that_english_has(language: str) -> None:
         english = first.entries[key]
         other = english if isinstance(english, str) else english["other"]
         for text in texts:
-            assert set(words.places(text)) - {"n"} == set(words.places(other)) - {"n"}, key
+            assert set(places(text)) - {"n"} == set(places(other)) - {"n"}, key
 
 
 # -- the templates -----------------------------------------------------------------------------
 
-PAGES = Path(words.__file__).parent / "pages"
-TEMPLATES = sorted(PAGES.glob("*.html.j2"))
+PAGES = Path(service.__file__).parent / "pages"
+REPORT = Path(detector.page.__file__).parent
+TEMPLATES = sorted((*PAGES.glob("*.html.j2"), *REPORT.glob("*.html.j2")))
 CODE = sorted(PAGES.parent.glob("*.py"))
 SPOKEN_ATTRIBUTES = ("aria-label", "alt", "placeholder", "title")
 
@@ -119,6 +79,22 @@ def said_by_code() -> list[Asked]:
     return found
 
 
+def said_by_report() -> list[Asked]:
+    """What the code of the report's page says: `words.text("key")`, also with a start alone."""
+    found: list[Asked] = []
+    for path in REPORT.glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            own = call.func.attr in ("text", "say", "under", "first_under", "_numbered")
+            match call.args[0] if own and call.args else None:
+                case ast.Constant(value=str(key)):
+                    found.append((key, call.func.attr in ("text", "say"), None))
+                case ast.JoinedStr(values=[ast.Constant(value=str(start)), *_]):
+                    found.append((start, False, None))
+    return found
+
+
 def scripts_of(template: Path) -> list[str]:
     """What the scripts of a template's page are, without the one that says."""
     names = re.findall(r"asset\('(\w+\.js)'\)", template.read_text("utf-8"))
@@ -132,16 +108,22 @@ class Literal(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.is_key = False
         bare = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.S)
         self.feed(bare)
 
     def handle_data(self, data: str) -> None:
-        self.found += re.findall(r"[^\W\d_]+", data)
+        if not self.is_key:
+            self.found += re.findall(r"[^\W\d_]+", data)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.is_key = tag == "kbd"
         for name, value in attrs:
             if name in SPOKEN_ATTRIBUTES:
                 self.found += re.findall(r"[^\W\d_]+", value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_key = False
 
 
 def strings_of(template: Path) -> list[str]:
@@ -167,6 +149,7 @@ def test_every_text_is_said_somewhere_and_all_that_is_said_is_there() -> None:
     for key, is_whole, told in [
         *(one for template in TEMPLATES for one in said_in(template)),
         *said_by_code(),
+        *said_by_report(),
     ]:
         keys = [key] if is_whole else [one for one in entries if one.startswith(key)]
         assert keys, key
@@ -175,13 +158,13 @@ def test_every_text_is_said_somewhere_and_all_that_is_said_is_there() -> None:
             assert one in entries, one
             texts = entries[one] if isinstance(entries[one], dict) else {"": entries[one]}
             assert isinstance(texts, dict)
-            wanted = {place for text in texts.values() for place in words.places(text)}
+            wanted = {place for text in texts.values() for place in places(text)}
             assert told is None or wanted | {"n"} == told | {"n"}, one
     for template in TEMPLATES:
         page = template.name.removesuffix(".html.j2")
         source = "\n".join(scripts_of(template))
         for key in entries:
-            start = f"{page}.{words.SCRIPT}."
+            start = f"{page}.{SCRIPT}."
             # A script may choose among keys that it has as words: so a word of it is enough.
             if key.startswith(start) and re.search(rf'"{key.split(".")[2]}\.?"', source):
                 used.add(key)

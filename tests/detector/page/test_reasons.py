@@ -6,7 +6,10 @@ import pytest
 
 from detector.codebook import load_codebook
 from detector.page import reasons
+from detector.page.words import words_in
 from detector.report import Evidence, Report, TurnReport
+
+ENGLISH = words_in("en")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ from detector.report import Evidence, Report, TurnReport
     ],
 )
 def test_features_are_said_in_words(feature: str, said: str) -> None:
-    assert reasons.feature_words(feature, load_codebook()) == said
+    assert reasons.feature_words(feature, load_codebook(), ENGLISH) == said
 
 
 def test_reasons_come_strongest_first_and_once() -> None:
@@ -35,7 +38,7 @@ def test_reasons_come_strongest_first_and_once() -> None:
         Evidence("confrontation", "said.few_words", 1.0, 0.3),
         Evidence("withdrawal", "said.question", 1.0, -1.0),
     ]
-    found = reasons.reasons(evidence, load_codebook())
+    found = reasons.reasons(evidence, load_codebook(), ENGLISH)
     assert [(one.words, one.strength) for one in found] == [
         ("wording of “Denial”", "strong"),
         ("three words or fewer", "clear"),
@@ -48,11 +51,13 @@ def _turn(report: Report, **timing: float | None) -> TurnReport:
 
 def test_a_long_wait_is_told_with_what_is_usual(invented_report: Report) -> None:
     turn = _turn(invented_report, response_latency_s=6.24, pause_within_s=None)
-    assert list(reasons.silences(turn, 0.8)) == ["Answered after 6.2 s (usual here: 0.8 s)."]
-    assert list(reasons.silences(_turn(invented_report, response_latency_s=0.4))) == []
+    assert list(reasons.silences(turn, ENGLISH, 0.8)) == [
+        "Answered after 6.2 s (usual here: 0.8 s)."
+    ]
+    assert list(reasons.silences(_turn(invented_report, response_latency_s=0.4), ENGLISH)) == []
 
 
 def test_a_wait_that_is_usual_for_the_speaker_is_not_told(invented_report: Report) -> None:
     turn = _turn(invented_report, response_latency_s=2.9)
-    assert list(reasons.silences(turn, 1.5)) == []
-    assert list(reasons.silences(turn, 1.4)) != []
+    assert list(reasons.silences(turn, ENGLISH, 1.5)) == []
+    assert list(reasons.silences(turn, ENGLISH, 1.4)) != []

@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 
 from detector.codebook import load_codebook
-from detector.page import words
+from detector.page.words import clock, marker, words_in
 from detector.pipeline import LIMITS
 from detector.report import Moment, Report
 from detector.timing import MEASURES
+
+ENGLISH = words_in("en")
 
 
 @pytest.mark.parametrize(
@@ -16,7 +18,7 @@ from detector.timing import MEASURES
     [(None, ""), (0.0, "0:00"), (59.9, "0:59"), (754.2, "12:34"), (3661.0, "1:01:01")],
 )
 def test_a_clock_reads_as_the_recording_does(seconds: float | None, said: str) -> None:
-    assert words.clock(seconds) == said
+    assert clock(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_a_clock_reads_as_the_recording_does(seconds: float | None, said: str) -
     ],
 )
 def test_a_length_is_said_in_words(seconds: float, said: str) -> None:
-    assert words.length(seconds) == said
+    assert ENGLISH.length(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,8 @@ def test_a_length_is_said_in_words(seconds: float, said: str) -> None:
     ],
 )
 def test_how_sure_is_said_in_words_and_as_a_frequency(score: float, word: str, number: str) -> None:
-    assert words.likelihood(score) == word
-    assert words.in_hundred(score) == number
+    assert ENGLISH.likelihood(score) == word
+    assert ENGLISH.in_hundred(score) == number
 
 
 def _moments(report: Report, *kinds_and_resolutions: tuple[str, str]) -> tuple[Moment, ...]:
@@ -92,38 +94,39 @@ def test_the_overview_is_a_sentence(
     invented_report: Report, moments: list[tuple[str, str]], said: str
 ) -> None:
     report = dataclasses.replace(invented_report, moments=_moments(invented_report, *moments))
-    assert words.overview(report) == said
+    assert ENGLISH.overview(report) == said
 
 
 def test_a_calm_session_is_not_called_free_of_strain(invented_report: Report) -> None:
-    said = words.overview(dataclasses.replace(invented_report, moments=()))
+    said = ENGLISH.overview(dataclasses.replace(invented_report, moments=()))
     assert said.startswith("No moment was marked.")
     assert "does not make it a session without strain" in said
 
 
 def test_a_session_that_could_not_be_scored_says_so(invented_report: Report) -> None:
     turns = tuple(dataclasses.replace(t, abstained="not English") for t in invented_report.turns)
-    said = words.overview(dataclasses.replace(invented_report, turns=turns, moments=()))
+    said = ENGLISH.overview(dataclasses.replace(invented_report, turns=turns, moments=()))
     assert said.startswith("No turn could be scored (not English)")
 
 
 def test_a_session_without_turns_says_so(invented_report: Report) -> None:
-    said = words.overview(dataclasses.replace(invented_report, turns=(), moments=()))
+    said = ENGLISH.overview(dataclasses.replace(invented_report, turns=(), moments=()))
     assert said.startswith("No turn could be scored (there is none)")
 
 
 def test_what_every_report_says_of_itself_is_listed_once_among_the_limits() -> None:
     own = (*LIMITS, "Overlap was not measured.")
-    assert words.limits(own) == (*words.LIMITS, "Overlap was not measured.")
+    assert ENGLISH.limits(own) == (*ENGLISH.limits(), "Overlap was not measured.")
 
 
 def test_every_measure_of_the_clock_has_words() -> None:
-    assert list(words.MEASURES) == [measure.name for measure in MEASURES]
+    assert ENGLISH.under("moments.reason.time").keys() == ENGLISH.under("record.measure").keys()
+    assert list(ENGLISH.under("record.measure")) == [measure.name for measure in MEASURES]
 
 
 def test_an_unknown_measure_is_spelled_out() -> None:
-    assert words.unavailable(["laughter_rate"]) == ("Laughter rate",)
+    assert ENGLISH.unavailable(["laughter_rate"]) == ("Laughter rate",)
 
 
 def test_a_marker_of_another_codebook_is_spelled_out() -> None:
-    assert words.marker(load_codebook(), "walks_out").title == "Walks out"
+    assert marker(load_codebook(), "walks_out").title == "Walks out"

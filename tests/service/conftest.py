@@ -301,8 +301,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         RUPTURE_WEBHOOK_HTTP="true",
         RUPTURE_WEBHOOK_NETWORKS='["127.0.0.0/8"]',
     )
-    yield one.until("curl")
-    one.stop()
+    try:
+        yield one.until("curl")
+    finally:
+        one.stop()
 
 
 PROGRAMS = Path("/usr/lib/postgresql")

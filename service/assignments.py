@@ -25,8 +25,6 @@ LEAST_CODERS, MOST_CODERS = 2, 10
 """Coders of a session. The least is what agreement needs; the most is ours."""
 
 _PURPOSES = {View.RESEARCH: policy.Purpose.RESEARCH, View.CARE: policy.Purpose.HUMAN_REVIEW}
-_SEEN = ("report.read", "review.read")
-"""What is on record of somebody who has looked at what the tool found."""
 
 
 class Assignments(Caseload):
@@ -76,7 +74,7 @@ class Assignments(Caseload):
                 raise NotYours
             if session_id in self.blind(tx, who):
                 raise Conflict("You code this session blind already.", code="coded_blind")
-            if self._has_seen(tx, row, actor.id):
+            if self.seen(tx, actor.id, [session_id]):
                 said = "You have opened what the tool found in this session."
                 raise NotPermitted(said, code="not_blind")
             return self._give_out(tx, actor, row, sheet, View.CARE, "", [(actor.id, BLIND)])
@@ -146,17 +144,12 @@ class Assignments(Caseload):
         if Role.RESEARCHER not in person["roles"] or person["disabled_at"] is not None:
             raise NotPermitted("Only researchers code.", code="role_missing")
         care = (tables.care.c.client_id == row["client_id"], tables.care.c.person_id == person_id)
-        if tx.select(tables.care, *care, limit=1) or self._has_seen(tx, row, person_id):
+        if tx.select(tables.care, *care, limit=1) or self.seen(tx, person_id, [row["id"]]):
             raise NotPermitted(
                 "Somebody chosen cares for this client, or has opened what the tool found in the "
                 "session, and so cannot code it blind: choose another.",
                 code="not_blind",
             )
-
-    def _has_seen(self, tx: Transaction, row: RowMapping, person_id: str) -> bool:
-        trail = tables.audit_entries.c
-        seen = (trail.actor_id == person_id, trail.target_id == row["id"], trail.action.in_(_SEEN))
-        return bool(tx.select(tables.audit_entries, *seen, limit=1))
 
     def researchers(self, actor: Actor) -> frozenset[str]:
         """Ids of the people who may code."""

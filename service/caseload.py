@@ -28,6 +28,9 @@ MOST_SHOWN = 500
 BLIND, ADJUDICATED = "blind", "adjudicated"
 """The passes of coders over a session, as files name them."""
 
+_SEEN = ("report.read", "review.read")
+"""What is on record of somebody who has looked at what the tool found."""
+
 
 class NotYours(NotFound):
     """A session of this tenant that is not this person's. It looks as if it were nowhere."""
@@ -117,7 +120,8 @@ class Caseload(Deeds):
         """What this person may open, newest first: rows, with report, review and reference.
 
         `reference` and `file` are the caller's own words for client and file; None for a
-        researcher, and where the text was erased.
+        researcher, and where the text was erased. `is_seen`: this person has opened what the
+        tool found, and so cannot code the session blind.
 
         Raises: NotYours: the client is not this person's.
         """
@@ -136,6 +140,9 @@ class Caseload(Deeds):
                     if self._is_for_research(tx, row)
                 ]
             self._add_reports(tx, found, self.blind(tx, who))
+            seen = self.seen(tx, who.person_id, [one["id"] for one in found])
+            for one in found:
+                one["is_seen"] = one["id"] in seen
             action = "caseload.read" if client_id else "session.listed"
             self._note(tx, actor, action, "client" if client_id else "", client_id)
         return found
@@ -179,6 +186,14 @@ class Caseload(Deeds):
             one["report"] = report
             one["summary"] = (report["summary"] if report is not None else None) or None
             one["n_judged"] = review["n_judged"] if review is not None else 0
+
+    def seen(self, tx: Transaction, person_id: str, ids: Sequence[str]) -> frozenset[str]:
+        """Those of these sessions in which this person has opened what the tool found."""
+        trail = tables.audit_entries.c
+        own = (trail.tenant_id == tx.tenant_id, trail.actor_id == person_id)
+        query = sa.select(trail.target_id).where(*own, trail.target_id.in_(ids))
+        query = query.where(trail.action.in_(_SEEN)).distinct()
+        return frozenset(tx.connection.execute(query).scalars())
 
     # -- who cares for whom -----------------------------------------------------------------------
 

@@ -265,6 +265,10 @@ audit_entries = _table(
         if name not in ("sequence", "tenant_id")
     ),
 )
+sa.Index(
+    "audit_entries_by_actor",
+    *(audit_entries.c[name] for name in ("tenant_id", "actor_id", "target_id")),
+)
 workers = sa.Table(
     "workers",
     _tables,

@@ -398,7 +398,10 @@ def own_session(desk: Any) -> tuple[Any, str]:
 
 def test_a_session_of_ones_own_is_coded_before_its_scores_are_seen(desk: Any) -> None:
     ada, session_id = own_session(desk)
+    offer = f'action="/review/sessions/{session_id}/blind"'
+    assert offer in ada.get("/review").text
     begun = ada.post(f"/review/sessions/{session_id}/blind", data={"csrf": desk.csrf(ada)})
+    assert offer not in ada.get("/review").text
     coding = begun.headers["location"]
     place = f"/review/sessions/{session_id}"
     assert ada.get(place).headers["location"] == coding
@@ -415,6 +418,7 @@ def test_a_session_of_ones_own_is_coded_before_its_scores_are_seen(desk: Any) ->
     done = ada.post(f"{coding}/commit", data={"csrf": desk.csrf(ada), "version": 0})
     assert done.headers["location"] == place
     assert "moment-1" in ada.get(place).text
+    assert offer not in ada.get("/review").text
     late = ada.post(f"{place}/blind", data={"csrf": desk.csrf(ada)})
     assert late.status_code == 403
 

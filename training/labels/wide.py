@@ -17,7 +17,7 @@ from detector.errors import AnnotationError
 from detector.transcript import Transcript
 from training.coding import Codings, lay_out, table
 from training.labels.long import rows_of, without_decisions
-from training.labels.records import BY_NAME, NA, from_text, made
+from training.labels.records import BY_FIELD, BY_NAME, NA, from_text, made
 
 NAMES = ("session_id", "unit_type", "unit_index")
 CARRIES = ("session_id", "unit_type", "unit_index", "coder", "code", "value")
@@ -46,7 +46,7 @@ def write_wide(
         if units:
             _write(folder / f"{code}.csv", codings, code, units)
     lost = {name: n for name, n in tally(labels.annotations).items() if name not in CARRIES}
-    said = [f"{name} of {n} annotations" for name, n in lost.items()]
+    said = [f"{BY_FIELD[name].name} of {n} annotations" for name, n in lost.items()]
     return (*said, *without_decisions(labels))
 
 

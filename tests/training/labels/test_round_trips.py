@@ -207,6 +207,7 @@ def test_wide_matrices_hold_0_for_what_was_seen_and_na_for_what_was_not(
     assert lines[1:4] == ["s1,turn,1,1,1", "s1,turn,3,0,0", "s1,turn,5,0,0"]
     assert lines[4:] == ["s2,turn,1,0,NA", "s2,turn,3,0,NA", "s2,turn,5,0,NA", "s2,turn,7,0,NA"]
     assert "turn_id of 5 annotations" in lost
+    assert [one for one in lost if one.startswith("pass of ")], "by the column's name"
     found = FORMATS["wide"].read(tmp_path)
     cells = {(*one.unit, one.coder, one.code): one.value for one in found.annotations}
     assert cells["s1", "turn", 1, "c2", "denial"] == 1

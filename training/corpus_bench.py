@@ -57,7 +57,7 @@ def _run(given: Sequence[str], folder: str) -> str:
     code, *rest = given
     script = Path(folder) / "script.py"
     script.write_text(code, encoding="utf-8")
-    # And these packages first: what this process had put on its path can hold a folder `models` too.
+    # These packages first: what this process put on its path may hold a folder `models` too.
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     done = subprocess.run(  # noqa: S603
         [sys.executable, str(script), *rest], check=True, stdout=subprocess.PIPE, text=True, env=env

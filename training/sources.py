@@ -25,7 +25,7 @@ from typing import Any
 import typer
 
 from detector.annotation import SEEN, Annotation, check
-from detector.codebook import PILLARS
+from detector.codebook import PILLARS, load_codebook
 from detector.errors import AnnotationError, TranscriptError
 from detector.report import RATINGS
 from detector.transcript import Cue, Role, Transcript
@@ -206,6 +206,9 @@ def _export_session(record: Any, where: str) -> LabelledSession:
             turn.get("sure", True),
             turn.get("coded", True),
         )
+        for name in _not_theirs(cues[-1], labels[str(place)]):
+            said = f"{load_codebook().markers[name].role}'s, and this is the {cues[-1].role}'s"
+            raise TrainingDataError(f"{at}: {name} is the {said}")
     return _session(record, cues, labels, _ratings(record.get("ratings", {}), where), where)
 
 
@@ -231,6 +234,14 @@ def _session(
         ratings=ratings,
         client=record.get("client", ""),
     )
+
+
+def _not_theirs(cue: Cue, label: CueLabel) -> list[str]:
+    """The markers that the cue's speaker cannot show; somebody unknown can show any."""
+    if cue.role is Role.UNKNOWN:
+        return []
+    markers, could = load_codebook().markers, ("any", str(cue.role))
+    return sorted(name for name in label.markers if markers[name].role not in could)
 
 
 def _cue(cue_id: str, turn: Mapping[str, Any], where: str) -> Cue:
@@ -269,7 +280,8 @@ def read_label_studio(path: Path) -> tuple[list[LabelledSession], tuple[str, ...
     `data` may hold session_id, group, client and split. What an adjudication says stands; without
     one a paragraph carries a marker that at least half of the coders give it. With two coders or
     more each is kept as a raw coding. A model's marks are not learned from, and a task that no
-    coder has coded is left out.
+    coder has coded is left out. A marker on a paragraph whose speaker cannot show it teaches
+    nothing.
 
     Raises: TrainingDataError: not such a file, an unknown label, a paragraph of no role, or a
         coder who says two things of one; names the task, its id and the place.
@@ -278,7 +290,7 @@ def read_label_studio(path: Path) -> tuple[list[LabelledSession], tuple[str, ...
     with _told():
         for task in tasks_of(path, skipped):
             check(task.labels)
-            session = _studio_session(task)
+            session = _studio_session(task, skipped)
             if session is not None:
                 sessions.append(session)
             elif task.labels.annotations:
@@ -286,7 +298,7 @@ def read_label_studio(path: Path) -> tuple[list[LabelledSession], tuple[str, ...
     return sessions, notes_of(path, skipped)
 
 
-def _studio_session(task: Task) -> LabelledSession | None:
+def _studio_session(task: Task, skipped: Counter[str]) -> LabelledSession | None:
     by_coder: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
     for one in task.labels.annotations:
         if one.stage != "model":
@@ -308,6 +320,9 @@ def _studio_session(task: Task) -> LabelledSession | None:
     raw = tuple(map(_coding_of, blind)) if len(blind) > 1 else ()
     record = {**about, "session_id": task.session_id}
     labels = _settled([_coding_of(own) for own in settled])
+    # A region may run over both speakers: its marker teaches nothing of who cannot show it.
+    if n := sum(len(_not_theirs(cue, labels.get(cue.cue_id, CueLabel()))) for cue in cues):
+        skipped["markers on paragraphs whose speaker cannot show them"] += n
     session = _session(record, cues, labels, _mean_ratings(settled), task.where)
     return replace(session, codings=raw)
 

@@ -103,6 +103,16 @@ def test_an_unknown_marker_is_named_with_those_there_are(tmp_path: Path) -> None
         read_export(written(tmp_path, session(turns=turns)))
 
 
+def test_a_clients_marker_on_a_therapists_turn_is_named(tmp_path: Path) -> None:
+    turns = [{"role": "therapist", "text": CANARY, "markers": ["denial"]}]
+    said = "line 1, turn 1: denial is the client's, and this is the therapist's"
+    with pytest.raises(TrainingDataError, match=said) as error:
+        read_export(written(tmp_path, session(turns=turns)))
+    assert CANARY not in str(error.value)
+    turns[0]["role"] = "unknown"
+    assert read_export(written(tmp_path, session(turns=turns)))
+
+
 def test_what_is_not_json_is_told_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps(session()) + f"\n{CANARY}\n", encoding="utf-8")
@@ -227,6 +237,13 @@ def test_a_label_studio_error_names_file_task_and_id_and_quotes_nothing(
     ) as error:
         read_label_studio(studio(tmp_path, given))
     assert CANARY not in str(error.value)
+
+
+def test_a_region_over_both_speakers_says_what_of_it_teaches_nothing(tmp_path: Path) -> None:
+    _, notes = read_label_studio(studio(tmp_path, task(annotation("denial", 0, 1))))
+    assert "studio.json: markers on paragraphs whose speaker cannot show them: 1" in notes
+    _, notes = read_label_studio(studio(tmp_path, task(annotation("denial"))))
+    assert not [one for one in notes if "cannot show" in one]
 
 
 def test_a_client_in_two_splits_is_named_with_them() -> None:

@@ -42,6 +42,10 @@ AROUND_TURNS = 64
 an end, a word of a long session would cost as much as the session. A judgement: the GRU's memory
 of one turn fades long before."""
 
+_RUN_TOGETHER = 32
+"""Words of which the session's graph is asked in one run; more would hold more memory (some 13 MB
+at 768 units a turn) and be hardly faster."""
+
 MOST_WORDS = 128
 """Words of a turn that are left out one by one; of a longer turn, runs of words are. A
 judgement: it bounds what explaining one endless turn can cost."""
@@ -134,8 +138,8 @@ class Network:
         """What each word of a turn does to one of its logits, the largest drop first.
 
         A word is left out, the turn is encoded again, and the session's graph is run with that
-        one vector in the place of the turn's. The turns after keep the context they had. A
-        negative effect is a word that spoke against the label.
+        one vector in the place of the turn's, many words in one run. The turns after keep the
+        context they had. A negative effect is a word that spoke against the label.
 
         Args:
             texts: as for `predict`.
@@ -157,20 +161,33 @@ class Network:
         near = self._near(texts, roles, features, low, high)
         if not words:
             return ()
-        known = vectors[low:high].copy() if vectors is not None else self._vectors(near)
+        known = vectors[low:high] if vectors is not None else self._vectors(near)
         cut = [whole[:start] + whole[end:] for start, end in words]
         before = texts[index - 1] if index else None
-        logits = []
-        for vector in self._vectors(
-            encode_instead(self.spec, self.tokenizer, [whole, *cut], before)
-        ):
-            known[index - low] = vector
-            logits.append(float(self._heads(known, near)[head][0, index - low, column]))
+        instead = self._vectors(encode_instead(self.spec, self.tokenizer, [whole, *cut], before))
+        logits = [
+            float(logit)
+            for first in range(0, len(instead), _RUN_TOGETHER)
+            for logit in self._with_instead(
+                near, known, index - low, instead[first : first + _RUN_TOGETHER]
+            )[head][:, index - low, column]
+        ]
         effects = [
             WordEffect(start, end, logits[0] - without)
             for (start, end), without in zip(words, logits[1:], strict=True)
         ]
         return tuple(sorted(effects, key=lambda one: (-one.effect, one.start)))
+
+    def _with_instead(
+        self, session: EncodedSession, known: FloatArray, index: int, instead: FloatArray
+    ) -> dict[str, FloatArray]:
+        """What the heads say with each of these vectors in the place of one turn's."""
+        n = len(instead)
+        vectors = np.repeat(known[None], n, axis=0)
+        vectors[:, index] = instead
+        roles = np.repeat(session.roles[None], n, axis=0)
+        features = np.repeat(session.features[None], n, axis=0)
+        return self.session({"vectors": vectors, "roles": roles, "features": features})
 
     def _column(self, label: str) -> tuple[str, int]:
         """The head that has this name, and its place there."""
@@ -279,20 +296,22 @@ def _read(path: Path) -> bytes:
 
 
 def _check_graphs(network: Network) -> None:
-    """Runs an empty turn and the longest: what comes out must be what the spec names."""
+    """Runs an empty turn, the longest, and two sessions at once: all come out as the spec says."""
     spec = network.spec
     longest = np.full((1, spec.context_tokens + spec.max_tokens + 3), spec.sep_id, dtype=np.int64)
     ones = np.ones_like(longest)
     try:
-        found = network.predict([""], ["client"], np.zeros((1, len(spec.features))))
+        roles, features = ["client"], np.zeros((1, len(spec.features)))
+        found = network.predict([""], roles, features)
         network.encoder({"ids": longest, "mask": ones, "own": ones})
+        network.word_effects(["one"], roles, features, 0, spec.labels[0])
     except KeyError as error:
         raise CorruptCheckpoint("encoder.onnx", "it gives no turn vectors") from error
     except Exception as error:  # each backend has its own kinds, and no base of them
         raise IncompatibleCheckpoint(
             "graphs",
             "not for what its spec says",
-            f"{len(spec.features)} features and turns of {longest.size} tokens",
+            f"{len(spec.features)} features, turns of {longest.size} tokens, many sessions at once",
         ) from error
     for head in (*HEADS, "ratings"):
         if (width := getattr(found, head).shape[-1]) != _width(spec, head):

@@ -53,8 +53,8 @@ class _Session(nn.Module):
 def export_graphs(model: RuptureModel, folder: Path) -> None:
     """Writes `encoder.onnx` and `session.onnx`, in fp32, into the folder.
 
-    Inputs and outputs are those that models.runtime names; the numbers of turns and of tokens
-    are free. The model comes back in the mode it was in.
+    Inputs and outputs are those that models.runtime names; the numbers of sessions, of turns and
+    of tokens are free. The model comes back in the mode it was in.
     """
     was_training = model.training
     model.train(False)
@@ -76,12 +76,13 @@ def export_encoder(model: RuptureModel, path: Path) -> None:
 
 
 def _export_session(model: RuptureModel, path: Path) -> None:
-    vectors = torch.zeros((1, 5, model.encoder.size))
-    roles = torch.zeros((1, 5), dtype=torch.int64)
-    features = torch.zeros((1, 5, model.config.n_features))
+    vectors = torch.zeros((2, 5, model.encoder.size))
+    roles = torch.zeros((2, 5), dtype=torch.int64)
+    features = torch.zeros((2, 5, model.config.n_features))
     heads = [head for head in SERVED if head == "intensity" or getattr(model.config, head)]
-    turns = {1: "n_turns"}
-    axes = dict.fromkeys((*SESSION_INPUTS, *(head for head in heads if head != "ratings")), turns)
+    both = {0: "n_sessions", 1: "n_turns"}
+    axes = {name: both if name != "ratings" else {0: "n_sessions"} for name in heads}
+    axes |= dict.fromkeys(SESSION_INPUTS, both)
     _export(
         _Session(model).train(False),
         (vectors, roles, features),

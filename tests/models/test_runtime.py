@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -358,6 +359,15 @@ def test_a_graph_of_other_features_than_the_spec_is_incompatible(copy: Path, bac
     respec(copy, features=("one",), feature_means=(0.0,), feature_scales=(1.0,))
     with pytest.raises(IncompatibleCheckpoint, match="1 features"):
         open_network(copy, backend=backend)
+
+
+def test_a_session_graph_that_takes_one_session_alone_is_incompatible(copy: Path) -> None:
+    graph = onnx.load(str(copy / "session.onnx"))
+    for one in (*graph.graph.input, *graph.graph.output):
+        one.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(graph, str(copy / "session.onnx"))
+    with pytest.raises(IncompatibleCheckpoint, match="many sessions at once"):
+        open_network(copy)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -273,10 +273,10 @@ def _check_unit(
             where=place,
         )
     if one.unit_type == "turn" and one.code in codebook.markers and one.value:
-        role, shown = codebook.markers[one.code].role, transcript.turns[one.unit_index].role
-        if role not in ("any", str(shown)) and shown is not Role.UNKNOWN:
+        marker, shown = codebook.markers[one.code], transcript.turns[one.unit_index].role
+        if not marker.can_be_of(shown):
             raise AnnotationError(
-                f"{one.code} is the {role}'s, and turn {one.unit_index} of session "
+                f"{one.code} is the {marker.role}'s, and turn {one.unit_index} of session "
                 f"{one.session_id} is the {shown}'s",
                 where=place,
             )

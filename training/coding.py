@@ -271,9 +271,8 @@ def markers_of(code: str) -> tuple[str, ...]:
 
 def _can_show(sheet: Sheet, code: str) -> npt.NDArray[np.bool_]:
     """Whether each turn's speaker can show the code; one whose role nobody knows may."""
-    own = load_codebook().markers[code].role
-    able = {Role.UNKNOWN, *(role for role in Role if own in ("any", str(role)))}
-    return np.array([role in able for role in sheet.roles], dtype=np.bool_)
+    marker = load_codebook().markers[code]
+    return np.array([marker.can_be_of(role) for role in sheet.roles], dtype=np.bool_)
 
 
 def _turn_values(sheet: Sheet, coders: Sequence[str], codes: Sequence[str]) -> Array:

@@ -237,11 +237,9 @@ def _session(
 
 
 def _not_theirs(cue: Cue, label: CueLabel) -> list[str]:
-    """The markers that the cue's speaker cannot show; somebody unknown can show any."""
-    if cue.role is Role.UNKNOWN:
-        return []
-    markers, could = load_codebook().markers, ("any", str(cue.role))
-    return sorted(name for name in label.markers if markers[name].role not in could)
+    """The markers that the cue's speaker cannot show."""
+    markers = load_codebook().markers
+    return sorted(name for name in label.markers if not markers[name].can_be_of(cue.role))
 
 
 def _cue(cue_id: str, turn: Mapping[str, Any], where: str) -> Cue:

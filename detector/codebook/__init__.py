@@ -55,6 +55,10 @@ class Marker:
     not_when: str = ""
     pillar: str | None = None
 
+    def can_be_of(self, role: str) -> bool:
+        """Whether a speaker of this role can show it; one whose role is "unknown" may."""
+        return role == "unknown" or self.role in ("any", role)
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:

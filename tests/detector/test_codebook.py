@@ -6,6 +6,7 @@ import pytest
 from detector import codebook
 from detector.codebook import KINDS, PILLARS, Codebook, load_codebook, read_slots, spell_out
 from detector.errors import CodebookError
+from detector.transcript import Role
 
 HEAD = """
 version = "0.1"
@@ -171,3 +172,9 @@ def test_the_short_form_of_a_token_pattern_is_read_slot_by_slot(
     text: str, slots: list[dict[str, object]]
 ) -> None:
     assert list(read_slots(text)) == slots
+
+
+def test_a_marker_can_be_of_its_role_and_of_somebody_unknown() -> None:
+    markers = load_codebook().markers
+    denial = markers["denial"]
+    assert [role for role in Role if denial.can_be_of(role)] == [Role.CLIENT, Role.UNKNOWN]
